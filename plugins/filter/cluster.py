@@ -1,0 +1,19 @@
+# Copyright: imageops.lvs_fastdfs contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Filters of the role ``image_cluster``: thin wrappers over the pure functions of ``plugin_utils``."""
+
+from __future__ import annotations
+
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import cluster, cluster_problems
+
+
+class FilterModule:
+    """The contract's filters."""
+
+    def filters(self):
+        return {
+            "cluster_members": cluster.members,
+            "cluster_overruled": cluster_problems.overruled,
+            "cluster_plan": cluster.plan,
+            "cluster_problems": cluster_problems.problems,
+        }

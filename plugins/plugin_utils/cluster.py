@@ -1,0 +1,210 @@
+# Copyright: imageops.lvs_fastdfs contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an inventory says about an image cluster, resolved once for every role.
+
+Pure functions: ``members`` and ``plan`` turn the contract's variables (``roles/image_cluster/README.md``) into data,
+without looking at anything else. ``problems.py`` says what is wrong with them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+TRACKER_PORT = 22122
+STORAGE_PORT = 23000
+ROLE_GROUPS = (
+    "lvs_directors",
+    "fastdfs_trackers",
+    "fastdfs_storages",
+    "image_servers",
+    "fastdfs_clients",
+    "fastdfs_backups",
+)
+
+
+def as_ip(value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that ``value`` spells, or None."""
+    try:
+        return ipaddress.ip_address(str(value))
+    except ValueError:
+        return None
+
+
+def family(address: str) -> str:
+    """``ipv4`` or ``ipv6``; raises ValueError for what is no address."""
+    return f"ipv{ipaddress.ip_address(address).version}"
+
+
+def roles_of(groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The hosts of each of the contract's groups; image servers are the storages unless the inventory has its own."""
+    roles = {name: list(groups.get(name) or []) for name in ROLE_GROUPS}
+    if "image_servers" not in groups:
+        roles["image_servers"] = list(roles["fastdfs_storages"])
+    return roles
+
+
+def members(
+    hostvars: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]
+) -> dict[str, dict[str, Any]]:
+    """Every host of the contract's groups with what others need to know of it.
+
+    ``address`` is ``image_cluster_address``, else ``ansible_host`` when it is an address, else the host's default IPv4
+    address, else an empty string; ``address6`` is its default IPv6 address or empty,
+    ``vip_networks`` the IPv4 networks in which it can carry a VIP.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name in [host for hosts in roles_of(groups).values() for host in hosts]:
+        host = hostvars[name]
+        facts = host.get("ansible_facts") or {}
+        address = host.get("image_cluster_address") or host.get("ansible_host") or name
+        if "image_cluster_address" not in host and as_ip(address) is None:
+            address = (facts.get("default_ipv4") or {}).get("address", "")
+        paths = host.get("fastdfs_storage_paths")
+        found[name] = {
+            "address": str(address),
+            "address6": str((facts.get("default_ipv6") or {}).get("address", "")),
+            "group": str(host.get("fastdfs_storage_group") or "group1"),
+            "paths": ["/data/fastdfs"] if paths is None else paths,
+            "vip_networks": vip_networks(host.get("image_cluster_vip_interface"), facts),
+        }
+    return found
+
+
+def vip_networks(interface: str | None, facts: Mapping[str, Any]) -> list[str]:
+    """The IPv4 networks of ``interface`` (else of the default route's) as far as facts tell, without single addresses."""
+    name = interface or (facts.get("default_ipv4") or {}).get("interface", "")
+    # Facts are named after interfaces with what is no identifier replaced (net_tools' habit, kept by the setup module).
+    link = facts.get(name.replace("-", "_").replace(".", "_")) or {}
+    addresses = [link["ipv4"]] if link.get("ipv4") else []
+    networks = [
+        f"{each['network']}/{each['netmask']}" for each in [*addresses, *link.get("ipv4_secondaries", [])]
+    ]
+    return sorted(
+        {str(ipaddress.ip_network(each)) for each in networks if not each.endswith("/255.255.255.255")}
+    )
+
+
+def services(settings: Mapping[str, Any], servers: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The virtual services in the shape of the ``ipvs`` module.
+
+    With a firewall mark, one for each address family of the VIPs; else one for each VIP and port.
+    """
+    families = sorted({family(vip) for vip in settings["vips"]})
+    common: dict[str, Any] = {"scheduler": settings["scheduler"]}
+    if settings.get("scheduler_flags"):
+        common["scheduler_flags"] = list(settings["scheduler_flags"])
+    if settings.get("persistence_timeout"):
+        common["persistence_timeout"] = int(settings["persistence_timeout"])
+
+    def pool(of_family: str, port: int) -> list[dict[str, Any]]:
+        key = "address" if of_family == "ipv4" else "address6"
+        return [
+            {
+                "address": server[key],
+                "port": port,
+                "forward": settings["forward"],
+                "weight": settings["weights"][name],
+            }
+            for name, server in servers.items()
+        ]
+
+    if settings["fwmark"]:
+        return [
+            {"fwmark": int(settings["fwmark"]), "family": each, **common, "servers": pool(each, 0)}
+            for each in families
+        ]
+    return [
+        {
+            "address": vip,
+            "port": int(port),
+            "protocol": "tcp",
+            **common,
+            "servers": pool(family(vip), int(port)),
+        }
+        for vip in settings["vips"]
+        for port in settings["ports"]
+    ]
+
+
+def firewall_rules(
+    host: str,
+    settings: Mapping[str, Any],
+    roles: Mapping[str, Sequence[str]],
+    found: Mapping[str, Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """What ``host`` opens and to whom (decision 9 of the design), in the shape of ``firewall_image_rules``."""
+    everyone = [member["address"] for member in found.values()]
+    writers = [
+        found[name]["address"]
+        for name in ("fastdfs_trackers", "fastdfs_storages", "fastdfs_clients")
+        for name in roles[name]
+    ]
+    writers = list(dict.fromkeys(writers + list(settings["client_networks"])))
+    directors = [found[name]["address"] for name in roles["lvs_directors"]]
+    rules: list[dict[str, Any]] = []
+
+    def allow(name: str, protocol: str, ports: Sequence[int], sources: Sequence[str]) -> None:
+        rules.append(
+            {
+                "name": name,
+                "protocol": protocol,
+                "ports": list(ports),
+                "sources": list(dict.fromkeys(sources)),
+            }
+        )
+
+    if host in roles["lvs_directors"] or host in roles["image_servers"]:
+        allow("read", "tcp", settings["ports"], [*settings["reader_networks"], *everyone])
+    if host in roles["image_servers"] and settings["forward"] == "tunnel":
+        allow("tunnel", "ipip", [], directors)
+    if host in roles["lvs_directors"] and settings["director_mode"] == "keepalived" and len(directors) > 1:
+        allow("vrrp", "vrrp", [], directors)
+        allow("sync", "udp", [8848], directors)
+    if host in roles["fastdfs_trackers"]:
+        allow("tracker", "tcp", [TRACKER_PORT], writers)
+    if host in roles["fastdfs_storages"]:
+        allow("storage", "tcp", [STORAGE_PORT], writers)
+    return rules
+
+
+def plan(
+    settings: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """What ``site.yml`` hands to the roles, from settings and members without problems."""
+    roles = roles_of(groups)
+    writer_groups = ("fastdfs_trackers", "fastdfs_storages", "fastdfs_clients")
+    writers = [found[host]["address"] for group in writer_groups for host in roles[group]]
+    return {
+        **{
+            key: settings[key]
+            for key in (
+                "vips",
+                "ports",
+                "fwmark",
+                "forward",
+                "nat_gateway",
+                "director_mode",
+                "scheduler",
+                "weights",
+            )
+        },
+        "persistent": bool(settings.get("persistence_timeout")),
+        "members": dict(found),
+        "roles": roles,
+        "trackers": [f"{found[host]['address']}:{TRACKER_PORT}" for host in roles["fastdfs_trackers"]],
+        "writers": list(dict.fromkeys([*writers, *settings["client_networks"]])),
+        "services": services(settings, {host: found[host] for host in roles["image_servers"]}),
+        "firewall": {host: firewall_rules(host, settings, roles, found) for host in found},
+        "peers": {
+            host: [
+                found[other]["address"]
+                for other in roles["fastdfs_storages"]
+                if other != host
+                and other in roles["image_servers"]
+                and found[other]["group"] == found[host]["group"]
+            ]
+            for host in roles["image_servers"]
+        },
+    }

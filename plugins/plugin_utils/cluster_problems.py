@@ -1,0 +1,213 @@
+# Copyright: imageops.lvs_fastdfs contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is wrong with an inventory's image cluster: each problem one sentence that says what to write instead."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster import as_ip, family, roles_of
+
+SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos")
+FORWARDS = ("dr", "tunnel", "nat")
+MODES = ("keepalived", "static")
+MAX_WEIGHT = 65535
+MAX_MARK = 2**32 - 1
+
+Settings = Mapping[str, Any]
+Members = Mapping[str, Mapping[str, Any]]
+
+
+def _whole(value: object, low: int, high: int) -> bool:
+    """Whether ``value`` is a whole number from ``low`` to ``high``, written as a number or as its digits."""
+    if isinstance(value, bool) or not str(value).isdigit():
+        return False
+    return low <= int(str(value)) <= high
+
+
+def _network(value: object, strict: bool = True) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(str(value), strict=strict)
+    except ValueError:
+        return None
+
+
+def _one_of(settings: Settings, key: str, known: Sequence[str]) -> Iterator[str]:
+    if settings[key] not in known:
+        yield f"image_cluster_{key} is {settings[key]!r}, which is unknown: write one of {', '.join(known)}."
+
+
+def _groups(settings: Settings, roles: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    needed = {
+        "lvs_directors": "the hosts that carry the VIPs",
+        "fastdfs_trackers": "the hosts that writers ask first",
+        "fastdfs_storages": "the hosts that keep the images",
+        "image_servers": "the hosts that answer readers (left out, they are the fastdfs_storages)",
+    }
+    for group, meaning in needed.items():
+        if not roles[group]:
+            yield f"The group {group} is empty: put {meaning} into it."
+    if settings["director_mode"] == "static" and len(roles["lvs_directors"]) > 1:
+        names = ", ".join(roles["lvs_directors"])
+        yield f"image_cluster_director_mode static is for one director, and lvs_directors holds {names}: keep one of them."
+    for director in roles["lvs_directors"]:
+        if director in roles["image_servers"]:
+            yield f"{director} is in lvs_directors and in image_servers: a host cannot forward a VIP and answer it, take it out of one."
+    if settings["director_mode"] == "keepalived":
+        yield (
+            "image_cluster_director_mode keepalived cannot be used yet: no role of this version sets up Keepalived; "
+            "write static (one director, no health checks)."
+        )
+
+
+def _addresses(found: Members) -> Iterator[str]:
+    for name, member in found.items():
+        if as_ip(member["address"]) is None:
+            was = f"{member['address']!r}" if member["address"] else "not known"
+            yield f"The address of {name} is {was}: set image_cluster_address to the IP address that its peers use."
+    by_address: dict[str, list[str]] = {}
+    for name, member in found.items():
+        address = as_ip(member["address"])
+        if address is not None:
+            by_address.setdefault(str(address), []).append(name)
+    for address, names in by_address.items():
+        if len(names) > 1:
+            yield f"{' and '.join(names)} have one address, {address}: give each host its own (image_cluster_address or ansible_host)."
+
+
+def _vips(settings: Settings, found: Members, directors: Sequence[str]) -> Iterator[str]:
+    vips = settings["vips"]
+    if not isinstance(vips, (list, tuple)) or not vips:
+        yield "image_cluster_vips is missing: write the list of addresses that readers use, for example [192.168.10.251]."
+        return
+    owners = {str(as_ip(member["address"])): name for name, member in found.items()}
+    for vip in vips:
+        address = as_ip(vip)
+        if address is None:
+            yield f"image_cluster_vips has {vip!r}, which is no IP address: write an address such as 192.168.10.251, without a prefix length."
+            continue
+        if str(address) in owners:
+            yield f"The VIP {vip} is the own address of {owners[str(address)]}: choose an address that no host has."
+            continue
+        if settings["vip_routed"]:
+            continue
+        for director in directors:
+            networks = found[director]["vip_networks"]
+            if (
+                address.version == 4
+                and networks
+                and not any(address in ipaddress.ip_network(net) for net in networks)
+            ):
+                yield (
+                    f"The VIP {vip} lies in no subnet of {director} ({', '.join(networks)}): choose an address there, or set "
+                    "image_cluster_vip_routed: true when routers send it to the directors."
+                )
+    for address, count in Counter(str(as_ip(vip)) for vip in vips if as_ip(vip)).items():
+        if count > 1:
+            yield f"image_cluster_vips names {address} {count} times: write it once."
+
+
+def _numbers(settings: Settings) -> Iterator[str]:
+    ports = settings["ports"]
+    if not isinstance(ports, (list, tuple)) or not ports:
+        yield "image_cluster_ports is empty or no list: write the TCP ports of the read path, for example [80]."
+    else:
+        for port in ports:
+            if not _whole(port, 1, 65535):
+                yield f"image_cluster_ports has {port!r}: write TCP ports from 1 to 65535."
+    if not _whole(settings["fwmark"], 0, MAX_MARK):
+        yield f"image_cluster_fwmark is {settings['fwmark']!r}: write a mark from 1 to {MAX_MARK}, or 0 for one virtual service a port."
+    timeout = settings.get("persistence_timeout")
+    if timeout not in (None, "") and not _whole(timeout, 1, 86400 * 31):
+        yield f"image_cluster_persistence_timeout is {timeout!r}: write seconds from 1 to {86400 * 31}, or leave it out."
+
+
+def _weights(settings: Settings, servers: Sequence[str]) -> Iterator[str]:
+    weights = settings["weights"]
+    if not isinstance(weights, Mapping):
+        yield f"image_cluster_weights is {weights!r}: write auto, or a mapping such as {{image1: 2, image2: 1}}."
+        return
+    for host, weight in weights.items():
+        if host not in servers:
+            yield f"image_cluster_weights names {host}, which is not in image_servers: take it out, or add the host to the group."
+        if not _whole(weight, 0, MAX_WEIGHT):
+            yield f"image_cluster_weights gives {host} {weight!r}: write a whole number from 0 (drained) to {MAX_WEIGHT}."
+    for host in servers:
+        if host not in weights:
+            yield f"image_cluster_weights has no weight for {host}: add it, or write auto."
+
+
+def _paths(found: Members, storages: Sequence[str]) -> Iterator[str]:
+    for host in storages:
+        paths = found[host]["paths"]
+        if not isinstance(paths, list) or not paths:
+            yield f"fastdfs_storage_paths of {host} is {paths!r}: write a list of absolute paths, for example [/data/fastdfs]."
+            continue
+        for path in paths:
+            if not str(path).startswith("/") or ".." in str(path).split("/"):
+                yield f"fastdfs_storage_paths of {host} has {path!r}, which is not absolute: write a path that starts with / and has no '..'."
+
+
+def _networks(settings: Settings) -> Iterator[str]:
+    for key in ("client_networks", "reader_networks"):
+        for network in settings[key]:
+            if _network(network) is None:
+                loose = _network(network, strict=False)
+                instead = str(loose) if loose else "one such as 10.0.5.0/24"
+                yield f"image_cluster_{key} has {network!r}, which is no network: write {instead}."
+
+
+def _families(settings: Settings, found: Members, servers: Sequence[str]) -> Iterator[str]:
+    vips = [vip for vip in settings["vips"] if as_ip(vip)]
+    if any(family(str(vip)) == "ipv6" for vip in vips):
+        for host in servers:
+            if not found[host]["address6"]:
+                yield f"An IPv6 VIP needs IPv6 on every image server, and {host} has no default IPv6 address: give it one, or drop the VIP."
+
+
+def _forwarding(settings: Settings) -> Iterator[str]:
+    gateway = settings.get("nat_gateway")
+    if settings["forward"] == "nat" and as_ip(gateway) is None:
+        yield (
+            f"image_cluster_forward nat needs image_cluster_nat_gateway, and it is {gateway or 'not set'}: "
+            "write the directors' inside address, through which answers go back."
+        )
+
+
+def overruled(
+    hostvars: Mapping[str, Mapping[str, Any]], hosts: Sequence[str], handed: Sequence[str]
+) -> list[str]:
+    """A sentence for each of the ``handed`` variables that the inventory sets, although a playbook's value would win."""
+    setters = {name: [host for host in hosts if name in hostvars[host]] for name in handed}
+    return [
+        f"{name} is set for {', '.join(those)}, and this playbook hands {name} to its role itself: remove it from the inventory, "
+        "an image_cluster_* variable decides it (roles/image_cluster/README.md)."
+        for name, those in setters.items()
+        if those
+    ]
+
+
+def problems(settings: Settings, found: Members, groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """Every problem of the cluster, as sentences; an empty list when there is none.
+
+    ``settings`` are the ``image_cluster_*`` variables without their prefix, ``found`` comes from ``cluster.members``.
+    """
+    roles = roles_of(groups)
+    said = [
+        *_groups(settings, roles),
+        *_one_of(settings, "director_mode", MODES),
+        *_one_of(settings, "scheduler", SCHEDULERS),
+        *_one_of(settings, "forward", FORWARDS),
+        *_forwarding(settings),
+        *_addresses(found),
+        *_vips(settings, found, roles["lvs_directors"]),
+        *_numbers(settings),
+        *_weights(settings, roles["image_servers"]),
+        *_paths(found, roles["fastdfs_storages"]),
+        *_networks(settings),
+    ]
+    # What follows from sound input only.
+    return said or list(_families(settings, found, roles["image_servers"]))
