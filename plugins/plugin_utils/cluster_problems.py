@@ -121,8 +121,8 @@ def _numbers(settings: Settings) -> Iterator[str]:
     if not _whole(settings["fwmark"], 0, MAX_MARK):
         yield f"image_cluster_fwmark is {settings['fwmark']!r}: write a mark from 1 to {MAX_MARK}, or 0 for one virtual service a port."
     timeout = settings.get("persistence_timeout")
-    if timeout not in (None, "") and not _whole(timeout, 1, 86400 * 31):
-        yield f"image_cluster_persistence_timeout is {timeout!r}: write seconds from 1 to {86400 * 31}, or leave it out."
+    if timeout not in (None, "") and not _whole(timeout, 0, 86400 * 31):
+        yield f"image_cluster_persistence_timeout is {timeout!r}: write seconds up to {86400 * 31}, or 0 for none."
 
 
 def _weights(settings: Settings, servers: Sequence[str]) -> Iterator[str]:

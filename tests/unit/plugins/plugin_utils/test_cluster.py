@@ -1,0 +1,193 @@
+"""The contract: what an inventory means, and what is said of one that cannot work."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import cluster, cluster_problems
+
+GROUPS = {
+    "all": ["director1", "image1", "image2", "tracker1"],
+    "lvs_directors": ["director1"],
+    "fastdfs_storages": ["image1", "image2"],
+    "fastdfs_trackers": ["tracker1"],
+    "fastdfs_clients": ["tracker1"],
+}
+ETH0 = {
+    "default_ipv4": {"address": "10.0.0.9", "interface": "eth0"},
+    "eth0": {"ipv4": {"address": "10.0.0.9", "network": "10.0.0.0", "netmask": "255.255.255.0"}},
+}
+HOSTVARS = {
+    "director1": {"ansible_host": "10.0.0.1", "ansible_facts": ETH0},
+    "image1": {"ansible_host": "10.0.0.2"},
+    "image2": {"ansible_host": "10.0.0.3"},
+    "tracker1": {"ansible_host": "10.0.0.4"},
+}
+SETTINGS = {
+    "vips": ["10.0.0.100"],
+    "vip_routed": False,
+    "ports": [80],
+    "fwmark": 1,
+    "scheduler": "wrr",
+    "scheduler_flags": [],
+    "persistence_timeout": 0,
+    "forward": "dr",
+    "nat_gateway": "",
+    "director_mode": "static",
+    "client_networks": [],
+    "reader_networks": ["0.0.0.0/0"],
+    "weights": {"image1": 2, "image2": 1},
+}
+
+
+def said(settings=None, hostvars=None, groups=None):
+    groups = GROUPS | (groups or {})
+    found = cluster.members(HOSTVARS | (hostvars or {}), groups)
+    return cluster_problems.problems(SETTINGS | (settings or {}), found, groups)
+
+
+def test_a_sound_inventory_has_no_problem():
+    assert said() == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"vips": []}, "image_cluster_vips is missing"),
+        ({"vips": "10.0.0.100"}, "image_cluster_vips is missing: write the list"),
+        ({"vips": ["10.0.0.300"]}, "'10.0.0.300', which is no IP address"),
+        ({"vips": ["10.0.0.100/24"]}, "without a prefix length"),
+        ({"vips": ["10.0.0.2"]}, "The VIP 10.0.0.2 is the own address of image1"),
+        ({"vips": ["10.0.0.100", "10.0.0.100"]}, "names 10.0.0.100 2 times"),
+        ({"vips": ["10.9.0.1"]}, "lies in no subnet of director1 (10.0.0.0/24)"),
+        ({"vips": ["fd00::1"]}, "image1 has no default IPv6 address"),
+        ({"scheduler": "roundrobin"}, "image_cluster_scheduler is 'roundrobin'"),
+        ({"forward": "gre"}, "write one of dr, tunnel, nat"),
+        ({"forward": "nat"}, "needs image_cluster_nat_gateway, and it is not set"),
+        ({"director_mode": "active"}, "write one of keepalived, static"),
+        ({"director_mode": "keepalived"}, "cannot be used yet"),
+        ({"ports": []}, "image_cluster_ports is empty"),
+        ({"ports": [0]}, "image_cluster_ports has 0"),
+        ({"ports": [70000]}, "write TCP ports from 1 to 65535"),
+        ({"ports": [True]}, "image_cluster_ports has True"),
+        ({"fwmark": -1}, "image_cluster_fwmark is -1"),
+        ({"fwmark": 2**32}, "image_cluster_fwmark is 4294967296"),
+        ({"persistence_timeout": "long"}, "image_cluster_persistence_timeout is 'long'"),
+        ({"weights": {"image1": 65536, "image2": 1}}, "gives image1 65536"),
+        ({"weights": {"image1": 1}}, "no weight for image2"),
+        ({"weights": {"image1": 1, "image2": 1, "image9": 1}}, "names image9, which is not in image_servers"),
+        ({"weights": "even"}, "image_cluster_weights is 'even'"),
+        ({"client_networks": ["10.0.5.1/24"]}, "write 10.0.5.0/24"),
+        ({"reader_networks": ["everybody"]}, "write one such as"),
+    ],
+)
+def test_a_wrong_setting_is_answered_by_one_sentence(settings, words):
+    sentences = said(settings)
+    assert len([each for each in sentences if words in each]) == 1, sentences
+    assert all(each.endswith(".") and "\n" not in each for each in sentences)
+
+
+@pytest.mark.parametrize(
+    ("hostvars", "words"),
+    [
+        ({"image2": {"ansible_host": "10.0.0.2"}}, "image1 and image2 have one address, 10.0.0.2"),
+        ({"image2": {"ansible_host": "files.example"}}, "The address of image2 is not known"),
+        ({"image2": {"image_cluster_address": "files.example"}}, "The address of image2 is 'files.example'"),
+        ({"image2": {"ansible_host": "10.0.0.3", "fastdfs_storage_paths": ["data"]}}, "has 'data', which is not absolute"),
+        ({"image2": {"ansible_host": "10.0.0.3", "fastdfs_storage_paths": []}}, "write a list of absolute paths"),
+        ({"image2": {"ansible_host": "10.0.0.3", "fastdfs_storage_paths": "/data"}}, "write a list of absolute paths"),
+    ],
+)
+def test_a_wrong_host_is_answered_by_one_sentence(hostvars, words):
+    sentences = said(hostvars=hostvars)
+    assert len(sentences) == 1
+    assert words in sentences[0]
+
+
+@pytest.mark.parametrize("group", ["lvs_directors", "fastdfs_trackers", "fastdfs_storages"])
+def test_an_empty_group_is_named(group):
+    weights = {} if group == "fastdfs_storages" else SETTINGS["weights"]
+    assert any(f"The group {group} is empty" in each for each in said({"weights": weights}, groups={group: []}))
+
+
+def test_a_second_director_has_no_place_in_static_mode():
+    hostvars = {"director2": {"ansible_host": "10.0.0.5"}}
+    assert "keep one of them" in said(hostvars=hostvars, groups={"lvs_directors": ["director1", "director2"]})[0]
+
+
+def test_a_director_is_no_image_server():
+    sentences = said({"weights": {"director1": 1}}, groups={"image_servers": ["director1"]})
+    assert any("cannot forward a VIP and answer it" in each for each in sentences)
+
+
+def test_routed_vips_need_no_subnet():
+    assert said({"vips": ["10.9.0.1"], "vip_routed": True}) == []
+
+
+def test_an_address_is_the_explicit_one_then_ansible_host_then_the_fact():
+    hostvars = copy.deepcopy(HOSTVARS)
+    hostvars["image1"] = {"image_cluster_address": "10.1.0.2", "ansible_host": "10.0.0.2"}
+    hostvars["image2"] = {"ansible_host": "image2.example", "ansible_facts": {"default_ipv4": {"address": "10.1.0.3"}}}
+    found = cluster.members(hostvars, GROUPS)
+    assert [found[name]["address"] for name in ("image1", "image2", "tracker1")] == ["10.1.0.2", "10.1.0.3", "10.0.0.4"]
+
+
+def test_a_value_that_a_playbook_hands_over_is_refused_in_an_inventory():
+    hostvars = HOSTVARS | {"image1": {"nginx_image_ports": [81]}, "image2": {"nginx_image_ports": [81]}}
+    (sentence,) = cluster_problems.overruled(hostvars, list(hostvars), ["nginx_image_ports", "lvs_director_vips"])
+    assert sentence.startswith("nginx_image_ports is set for image1, image2")
+
+
+def plan(**settings):
+    return cluster.plan(SETTINGS | settings, cluster.members(HOSTVARS, GROUPS), GROUPS)
+
+
+def test_a_mark_makes_one_service_whose_servers_have_no_port():
+    (service,) = plan(ports=[80, 443])["services"]
+    assert service["fwmark"] == 1
+    assert [(each["address"], each["port"], each["weight"]) for each in service["servers"]] == [
+        ("10.0.0.2", 0, 2),
+        ("10.0.0.3", 0, 1),
+    ]
+
+
+def test_without_a_mark_each_vip_and_port_is_a_service():
+    made = plan(fwmark=0, vips=["10.0.0.100", "10.0.0.101"], ports=[80, 443])["services"]
+    assert [(each["address"], each["port"]) for each in made] == [
+        ("10.0.0.100", 80),
+        ("10.0.0.100", 443),
+        ("10.0.0.101", 80),
+        ("10.0.0.101", 443),
+    ]
+    assert {server["port"] for server in made[1]["servers"]} == {443}
+
+
+def test_peers_are_the_others_of_the_group():
+    hostvars = HOSTVARS | {"image3": {"ansible_host": "10.0.0.7", "fastdfs_storage_group": "group2"}}
+    groups = GROUPS | {"fastdfs_storages": ["image1", "image2", "image3"]}
+    settings = SETTINGS | {"weights": {"image1": 1, "image2": 1, "image3": 1}}
+    assert cluster.plan(settings, cluster.members(hostvars, groups), groups)["peers"] == {
+        "image1": ["10.0.0.3"],
+        "image2": ["10.0.0.2"],
+        "image3": [],
+    }
+
+
+def test_each_host_opens_what_its_role_needs_and_no_more():
+    opened = plan(client_networks=["10.5.0.0/16"])["firewall"]
+    ports = {host: {rule["name"]: rule["ports"] for rule in rules} for host, rules in opened.items()}
+    assert ports == {
+        "director1": {"read": [80]},
+        "image1": {"read": [80], "storage": [23000]},
+        "image2": {"read": [80], "storage": [23000]},
+        "tracker1": {"tracker": [22122]},
+    }
+    (tracker,) = opened["tracker1"]
+    assert tracker["sources"] == ["10.0.0.4", "10.0.0.2", "10.0.0.3", "10.5.0.0/16"]
+
+
+def test_tunnels_are_open_to_directors_only():
+    (rule,) = [each for each in plan(forward="tunnel")["firewall"]["image1"] if each["protocol"] == "ipip"]
+    assert rule["sources"] == ["10.0.0.1"]
