@@ -1,10 +1,10 @@
 # Copyright: imageops.lvs_fastdfs contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters of the role ``image_cluster``: thin wrappers over the pure functions of ``plugin_utils``."""
+"""Filters of the role ``image_cluster`` and of ``verify.yml``: thin wrappers over the pure functions of ``plugin_utils``."""
 
 from __future__ import annotations
 
-from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import cluster, cluster_problems
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import cluster, cluster_problems, verify
 
 
 class FilterModule:
@@ -16,4 +16,7 @@ class FilterModule:
             "cluster_overruled": cluster_problems.overruled,
             "cluster_plan": cluster.plan,
             "cluster_problems": cluster_problems.problems,
+            "verify_requests": verify.requests_needed,
+            "verify_spread": verify.spread_problems,
+            "verify_table": verify.table_lines,
         }

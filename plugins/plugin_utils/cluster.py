@@ -187,6 +187,7 @@ def plan(
                 "nat_gateway",
                 "director_mode",
                 "scheduler",
+                "scheduler_flags",
                 "weights",
             )
         },

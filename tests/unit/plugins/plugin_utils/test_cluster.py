@@ -95,9 +95,18 @@ def test_a_wrong_setting_is_answered_by_one_sentence(settings, words):
         ({"image2": {"ansible_host": "10.0.0.2"}}, "image1 and image2 have one address, 10.0.0.2"),
         ({"image2": {"ansible_host": "files.example"}}, "The address of image2 is not known"),
         ({"image2": {"image_cluster_address": "files.example"}}, "The address of image2 is 'files.example'"),
-        ({"image2": {"ansible_host": "10.0.0.3", "fastdfs_storage_paths": ["data"]}}, "has 'data', which is not absolute"),
-        ({"image2": {"ansible_host": "10.0.0.3", "fastdfs_storage_paths": []}}, "write a list of absolute paths"),
-        ({"image2": {"ansible_host": "10.0.0.3", "fastdfs_storage_paths": "/data"}}, "write a list of absolute paths"),
+        (
+            {"image2": {"ansible_host": "10.0.0.3", "fastdfs_storage_paths": ["data"]}},
+            "has 'data', which is not absolute",
+        ),
+        (
+            {"image2": {"ansible_host": "10.0.0.3", "fastdfs_storage_paths": []}},
+            "write a list of absolute paths",
+        ),
+        (
+            {"image2": {"ansible_host": "10.0.0.3", "fastdfs_storage_paths": "/data"}},
+            "write a list of absolute paths",
+        ),
     ],
 )
 def test_a_wrong_host_is_answered_by_one_sentence(hostvars, words):
@@ -109,12 +118,16 @@ def test_a_wrong_host_is_answered_by_one_sentence(hostvars, words):
 @pytest.mark.parametrize("group", ["lvs_directors", "fastdfs_trackers", "fastdfs_storages"])
 def test_an_empty_group_is_named(group):
     weights = {} if group == "fastdfs_storages" else SETTINGS["weights"]
-    assert any(f"The group {group} is empty" in each for each in said({"weights": weights}, groups={group: []}))
+    assert any(
+        f"The group {group} is empty" in each for each in said({"weights": weights}, groups={group: []})
+    )
 
 
 def test_a_second_director_has_no_place_in_static_mode():
     hostvars = {"director2": {"ansible_host": "10.0.0.5"}}
-    assert "keep one of them" in said(hostvars=hostvars, groups={"lvs_directors": ["director1", "director2"]})[0]
+    assert (
+        "keep one of them" in said(hostvars=hostvars, groups={"lvs_directors": ["director1", "director2"]})[0]
+    )
 
 
 def test_a_director_is_no_image_server():
@@ -129,14 +142,23 @@ def test_routed_vips_need_no_subnet():
 def test_an_address_is_the_explicit_one_then_ansible_host_then_the_fact():
     hostvars = copy.deepcopy(HOSTVARS)
     hostvars["image1"] = {"image_cluster_address": "10.1.0.2", "ansible_host": "10.0.0.2"}
-    hostvars["image2"] = {"ansible_host": "image2.example", "ansible_facts": {"default_ipv4": {"address": "10.1.0.3"}}}
+    hostvars["image2"] = {
+        "ansible_host": "image2.example",
+        "ansible_facts": {"default_ipv4": {"address": "10.1.0.3"}},
+    }
     found = cluster.members(hostvars, GROUPS)
-    assert [found[name]["address"] for name in ("image1", "image2", "tracker1")] == ["10.1.0.2", "10.1.0.3", "10.0.0.4"]
+    assert [found[name]["address"] for name in ("image1", "image2", "tracker1")] == [
+        "10.1.0.2",
+        "10.1.0.3",
+        "10.0.0.4",
+    ]
 
 
 def test_a_value_that_a_playbook_hands_over_is_refused_in_an_inventory():
     hostvars = HOSTVARS | {"image1": {"nginx_image_ports": [81]}, "image2": {"nginx_image_ports": [81]}}
-    (sentence,) = cluster_problems.overruled(hostvars, list(hostvars), ["nginx_image_ports", "lvs_director_vips"])
+    (sentence,) = cluster_problems.overruled(
+        hostvars, list(hostvars), ["nginx_image_ports", "lvs_director_vips"]
+    )
     assert sentence.startswith("nginx_image_ports is set for image1, image2")
 
 

@@ -1,0 +1,36 @@
+# make demo | make test | make clean. Everything they need, they install: system packages, and Python packages into .venv.
+SHELL := /bin/bash
+INVENTORY ?= inventories/demo
+export ANSIBLE_HOME := $(CURDIR)/.ansible
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+PLAY := ansible-playbook -i $(INVENTORY) -i molecule/lab/inventory -i .ansible/lab/inventory
+
+.PHONY: help setup demo lab test checks scenario-% clean
+
+help:
+	@printf '%s\n' \
+	'make demo [INVENTORY=path]   boot the hosts, build the cluster, verify it, report' \
+	'make test                    lint, unit tests, sanity and the Molecule scenario' \
+	'make lab [INVENTORY=path]    boot the hosts only' \
+	'make clean                   remove every host, network and image of the lab'
+
+setup:
+	@molecule/lab/setup
+
+demo: setup
+	@tests/demo $(INVENTORY)
+
+lab: setup
+	@$(PLAY) molecule/lab/create.yml
+
+test: setup
+	@tests/all
+
+checks: setup
+	@tests/all checks
+
+scenario-%: setup
+	@tests/all $*
+
+clean:
+	@molecule/lab/clean

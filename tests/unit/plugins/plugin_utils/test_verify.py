@@ -1,0 +1,84 @@
+"""What is said of a cluster by who answered how often."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import verify
+
+EVEN = {"image1": 1, "image2": 1}
+
+
+@pytest.mark.parametrize(
+    ("served", "weights", "scheduler", "kind", "words"),
+    [
+        ({"image1": 20, "image2": 20}, EVEN, "rr", {}, None),
+        (
+            {"image1": 30, "image2": 10},
+            EVEN,
+            "rr",
+            {},
+            "image1 answered 30 of 40 requests (75%), and rr promises it 50%.",
+        ),
+        ({"image1": 40}, EVEN, "wrr", {}, "image2 answered 0 of 40 requests (0%)"),
+        ({"image1": 30, "image2": 10}, {"image1": 3, "image2": 1}, "wrr", {}, None),
+        ({"image1": 20, "image2": 20}, {"image1": 3, "image2": 1}, "rr", {}, None),
+        ({"image1": 20, "image2": 20}, {"image1": 3, "image2": 1}, "wrr", {}, "wrr promises it 75%"),
+        ({"image1": 40}, {"image1": 1, "image2": 0}, "wrr", {}, None),
+        ({"image1": 39, "image2": 1}, {"image1": 1, "image2": 0}, "wrr", {}, "its weight is 0"),
+        (
+            {"image1": 20, "stranger": 20},
+            EVEN,
+            "wlc",
+            {},
+            "stranger answered 20 of 40 requests, and it is no image server",
+        ),
+        ({"image1": 40}, EVEN, "mh", {}, None),
+        (
+            {"image1": 39, "image2": 1},
+            EVEN,
+            "mh",
+            {},
+            "One reader met 2 servers (image1, image2), and mh promises one.",
+        ),
+        ({"image1": 20, "image2": 20}, EVEN, "mh", {"flags": ["mh-port"]}, None),
+        ({"image1": 20, "image2": 20}, EVEN, "rr", {"persistent": True}, "rr with persistence promises one"),
+        ({"image1": 31, "image2": 9}, EVEN, "wlc", {}, None),
+    ],
+)
+def test_spread(served, weights, scheduler, kind, words):
+    said = verify.spread_problems(served, weights, scheduler, **kind)
+    if words is None:
+        assert said == []
+    else:
+        assert any(words in sentence for sentence in said), said
+
+
+@given(
+    st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), st.integers(0, 65535), min_size=1),
+    st.sampled_from(["rr", "wrr"]),
+)
+def test_the_requests_asked_for_can_show_the_promise(weights, scheduler):
+    count = verify.requests_needed(weights, scheduler)
+    shares = verify.effective(weights, scheduler)
+    assert (count == 0) == (not shares)
+    assert count <= 400
+    if shares and count < 400:
+        assert count >= 40
+        assert all(count * share % sum(shares.values()) == 0 for share in shares.values())
+
+
+def test_the_table_reads_like_one():
+    lines = verify.table_lines(
+        [
+            {
+                "fwmark": 1,
+                "scheduler": "wrr",
+                "servers": [{"address": "10.0.0.2", "forward": "dr", "weight": 2, "connections": 7}],
+            },
+            {"address": "10.0.0.100", "port": 80, "protocol": "tcp", "scheduler": "rr", "servers": []},
+        ]
+    )
+    assert lines == ["firewall mark 1 wrr", "  10.0.0.2 dr weight 2: 7 connections", "tcp 10.0.0.100:80 rr"]
