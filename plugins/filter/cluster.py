@@ -16,6 +16,7 @@ class FilterModule:
             "cluster_overruled": cluster_problems.overruled,
             "cluster_plan": cluster.plan,
             "cluster_problems": cluster_problems.problems,
+            "verify_direct": verify.direct_problems,
             "verify_requests": verify.requests_needed,
             "verify_spread": verify.spread_problems,
             "verify_table": verify.table_lines,

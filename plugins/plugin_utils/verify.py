@@ -96,3 +96,22 @@ def table_lines(services: Sequence[Mapping[str, Any]]) -> list[str]:
             for server in service["servers"]
         ]
     return lines
+
+
+def direct_problems(servers: Sequence[str], answers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is wrong with the answers of servers that were asked directly: each should give its own page.
+
+    ``answers`` are those of the module ``image_probe``, one a server, in the servers' order.
+    """
+    said = []
+    for server, answer in zip(servers, answers):
+        if answer["status"] == 200 and answer["server"] == server:
+            continue
+        if answer["status"] == 0:
+            seen = f"it did not answer: {answer['error']}"
+        else:
+            seen = f"the answer was {answer['status']} from {answer['server'] or 'somebody without a name'}"
+        said.append(
+            f"{server}, asked directly at {answer['url']}, should answer 200 under its own name; {seen}."
+        )
+    return said

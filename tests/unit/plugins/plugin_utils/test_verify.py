@@ -82,3 +82,18 @@ def test_the_table_reads_like_one():
         ]
     )
     assert lines == ["firewall mark 1 wrr", "  10.0.0.2 dr weight 2: 7 connections", "tcp 10.0.0.100:80 rr"]
+
+
+def test_a_server_that_is_silent_or_somebody_else_is_named():
+    asked = {"url": "http://10.0.0.2/", "error": "", "status": 200}
+    said = verify.direct_problems(
+        ["image1", "image2", "image3"],
+        [
+            asked | {"server": "image1"},
+            asked | {"server": "", "status": 404},
+            asked | {"server": "", "status": 0, "error": "timed out"},
+        ],
+    )
+    assert [sentence.split(",")[0] for sentence in said] == ["image2", "image3"]
+    assert "404 from somebody without a name" in said[0]
+    assert "it did not answer: timed out" in said[1]
