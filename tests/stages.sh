@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by tests/demo and tests/all: runs named stages one after the other, shows which one it is in, keeps each one's
 # output in a file, and ends with a table of minutes.
 
