@@ -1,0 +1,81 @@
+"""What every role owes its user, held against its files: defaults, argument_specs and README say the same."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+sys.path.insert(0, str(PROJECT / "tests"))
+import role_readme  # noqa: E402
+
+ROLES = sorted(path for path in (PROJECT / "roles").iterdir() if path.is_dir())
+PREFIXES = {"nginx": "nginx_image_", "firewall": "firewall_image_"}
+
+
+def load(path: Path):
+    return yaml.safe_load(path.read_text()) if path.exists() else None
+
+
+def specs(role: Path) -> dict:
+    return load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+
+
+@pytest.fixture(params=ROLES, ids=lambda role: role.name)
+def role(request) -> Path:
+    return request.param
+
+
+def test_defaults_and_argument_specs_name_the_same_variables(role):
+    assert set(load(role / "defaults" / "main.yml")) == set(specs(role))
+
+
+def test_a_default_is_the_documented_one(role):
+    documented = specs(role)
+    for name, value in load(role / "defaults" / "main.yml").items():
+        # A value made of other variables is described in words.
+        if isinstance(value, str) and "{{" in value:
+            assert "default" not in documented[name] or documented[name]["default"] == value, name
+        else:
+            assert documented[name].get("default") == value, name
+
+
+def test_every_variable_is_described(role):
+    assert [name for name, option in specs(role).items() if not option.get("description")] == []
+
+
+def test_the_readme_says_what_the_argument_specs_say(role):
+    assert (role / "README.md").read_text() == role_readme.rendered(role), "run python tests/role_readme.py"
+
+
+def test_variables_carry_the_role_s_name(role):
+    prefix = PREFIXES.get(role.name, f"{role.name}_")
+    assert [name for name in specs(role) if not name.startswith(prefix)] == []
+
+
+def test_tasks_main_is_a_table_of_contents(role):
+    lines = (role / "tasks" / "main.yml").read_text().splitlines()
+    assert len(lines) <= 60
+
+
+def test_what_playbooks_hand_over_are_variables_of_roles():
+    known = {name for role in ROLES for name in specs(role)}
+    handed = load(PROJECT / "playbooks" / "vars" / "handed.yml")
+    assert sorted(handed) == list(handed), "the table is sorted"
+    assert set(handed) - known == set()
+
+
+def test_no_role_reads_the_cluster_s_variables():
+    for role in ROLES:
+        if role.name == "image_cluster":
+            continue
+        for path in [*role.rglob("*.yml"), *role.rglob("*.j2")]:
+            assert "image_cluster_" not in path.read_text(), path
+
+
+def test_scenarios_have_tests_where_molecule_looks_for_them():
+    for scenario in (PROJECT / "molecule").glob("*/molecule.yml"):
+        assert list((scenario.parent / "tests").glob("test_*.py")), scenario.parent
