@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Compiles a release and writes it to standard output as a gzipped tar archive with one directory, the release's name.
 #   build.sh DIRECTORY NAME FLAGS LIBEVENT LIBFASTCOMMON FASTDFS
 # DIRECTORY holds manifest.json and the archives (their file names; an empty name leaves that piece out). Run it as an
@@ -68,7 +69,7 @@ simulated=false
 for program in fdfs_trackerd fdfs_storaged fdfs_monitor fdfs_upload_file fdfs_download_file fdfs_delete_file fdfs_file_info \
     fdfs_append_file fdfs_upload_appender fdfs_test fdfs_crc32; do
     file=$stage/usr/bin/$program
-    [ -x "$file" ] || die "$program was not built: the compiler's message stands above."
+    [ -x "$file" ] || die "$program was not built."
     ! ldd "$file" 2>/dev/null | grep 'not found' || die "$program does not find its libraries."
     timeout 20 "$file" </dev/null 2>&1 | grep -qi usage || die "$program was built but does not answer."
 done

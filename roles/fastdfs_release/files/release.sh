@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Read by `sh -s COMMAND NAME …` on a managed host. Everything that is done is one line on standard output;
 # a failure is one sentence on standard error.
 #   compile NAME FLAGS LIBEVENT LIBFASTCOMMON FASTDFS   build/release.tar.gz from the archives in build/ (file names; empty: left out)
@@ -41,6 +42,13 @@ ours() {
     case $(readlink "$1" || true) in "$root"/current/*) true ;; *) false ;; esac
 }
 
+# upstream's make.sh goes on after a failure, so the compiler's message is not at the end.
+show_failure() {
+    grep -E -A 2 ' (fatal )?error: |undefined reference|CMake Error|: No such file|\*\*\* ' "$1" |
+        grep -v -e '^/tmp/' -e '^mkdir' -e '^--$' | tail -n 20 || true
+    tail -n 1 "$1"
+}
+
 # The build ends with its unit: its user, its files and whatever it started are gone with it.
 compile() {
     # What an interrupted run left behind would write to the same archive.
@@ -50,7 +58,7 @@ compile() {
         -p DynamicUser=yes -p PrivateNetwork=yes -p PrivateDevices=yes -p ProtectHome=yes -p CapabilityBoundingSet= \
         -p StandardOutput="truncate:$root/build/release.part" -p StandardError="truncate:$root/build.log" \
         /bin/sh "$root/build/build.sh" "$root/build" "$@"; then
-        tail -n 25 "$root/build.log" >&2
+        show_failure "$root/build.log" >&2
         exit 1
     fi
     mv "$root/build/release.part" "$root/build/release.tar.gz"
@@ -97,7 +105,8 @@ activate() {
         [ ! -f "$sample" ] || { [ -e "$target" ] && ! ours "$target"; } || link "$root/current/etc/fdfs/${sample##*/}" "$target"
     done
     forget_dead_links
-    ls -1t "$root/releases" 2>/dev/null | grep -vxF "$name" | tail -n "+$keep" | while read -r old; do
+    find "$root/releases" -mindepth 1 -maxdepth 1 -type d ! -name "$name" ! -name '.*' -printf '%T@ %f\n' 2>/dev/null |
+        sort -rn | tail -n "+$keep" | while read -r _ old; do
         change "$old is gone" rm -rf "$root/releases/$old"
     done
 }
@@ -114,7 +123,8 @@ forget_dead_links() {
 absent() {
     check=${2:-}
     for daemon in fdfs-trackerd fdfs-storaged; do
-        ! systemctl --quiet is-active "$daemon" || die "$daemon.service still runs from $root/current: remove its role's part first."
+        [ "$check" = check ] || ! systemctl --quiet is-active "$daemon" ||
+            die "$daemon.service still runs from $root/current: remove its role's part first."
     done
     for target in "$bin"/fdfs_* "$samples"/*.sample; do
         ! ours "$target" || change "$target is gone" rm -f "$target"

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Read by `sh -s`. Asks trackers (address:port) with the release's own fdfs_monitor, which exits 0 whatever it was told.
 #   trackers BASE_PATH TRACKER…        prints the trackers that do not answer; succeeds when enough of them do
 #   active GROUP ADDRESS TRACKER…      prints what each tracker says of this storage; succeeds when all that answer say ACTIVE

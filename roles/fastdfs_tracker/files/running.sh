@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Read by `sh -s UNIT PROGRAM [check]`. Prints "stale" when the unit does not run, or was started with other files than are there
 # now (a run that was interrupted between writing a file and the restart leaves it so), else nothing.
 [ -x "$2" ] || {
