@@ -1,0 +1,135 @@
+"""The clients' commands: arguments, output and exit codes as upstream's."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import time
+from pathlib import Path
+
+from . import NOTICE, wire
+from .daemon import Config
+from .wire import Cmd, Status, pad, text
+
+
+def _ask_tracker(config: Config, command: Cmd, body: bytes = b"") -> bytes:
+    """The answer of the first tracker that can be reached."""
+    last = wire.fail(2)
+    for tracker in config.trackers():
+        try:
+            with wire.connect(tracker) as sock:
+                return wire.call(sock, command, body)
+        except wire.ServerError:
+            raise
+        except OSError as error:
+            print(f"ERROR - connect to {tracker[0]}:{tracker[1]} fail, {error}", file=sys.stderr)
+            last = error
+    raise last
+
+
+def _ask_storage(config: Config, query: Cmd, command: Cmd, file_id: str, head: bytes = b"") -> bytes:
+    body = pad(file_id.partition("/")[0]) + file_id.partition("/")[2].encode()
+    answer = _ask_tracker(config, query, body)
+    with wire.connect((text(answer[16:31]), struct.unpack(">q", answer[31:39])[0])) as sock:
+        return wire.call(sock, command, head + body)
+
+
+def upload(config: Config, local: str, address: str = "", path_index: str = "255") -> None:
+    """Print the file id of a new file."""
+    content, extension = Path(local).read_bytes(), os.path.splitext(local)[1][1:]
+    host, _colon, port = address.partition(":")
+    if not address:
+        answer = _ask_tracker(config, Cmd.STORE)
+        host, port, path_index = text(answer[16:31]), struct.unpack(">q", answer[31:39])[0], answer[39]
+    head = struct.pack(">Bq", int(path_index), len(content)) + pad(extension if len(extension) < 7 else "", 6)
+    with wire.connect((host, int(port))) as sock:
+        answer = wire.call(sock, Cmd.UPLOAD, head + content)
+    print(f"{text(answer[:16])}/{text(answer[16:])}")
+
+
+def download(config: Config, file_id: str, local: str = "", offset: str = "0", size: str = "0") -> None:
+    """Write a file, or a part of it, to `local` or to its own name here."""
+    head = struct.pack(">qq", int(offset), int(size))
+    content = _ask_storage(config, Cmd.FETCH, Cmd.DOWNLOAD, file_id, head)
+    Path(local or file_id.rsplit("/", 1)[-1]).write_bytes(content)
+
+
+def delete(config: Config, file_id: str) -> None:
+    """Delete a file."""
+    _ask_storage(config, Cmd.UPDATE, Cmd.DELETE, file_id)
+
+
+def info(config: Config, file_id: str) -> None:
+    """Print what the file id tells."""
+    file = wire.FileName.decode(file_id)
+    print(f"source storage id: {0 if '.' in file.source else file.source}")
+    print(f"source ip address: {file.source if '.' in file.source else ''}")
+    print(f"file create timestamp: {_moment(file.timestamp)}")
+    print(f"file size: {file.size}\nfile crc32: {file.crc} (0x{file.crc:08X})")
+
+
+def _moment(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def monitor(config: Config, action: str = "list", wanted: str = "", storage_id: str = "") -> None:
+    """Print the groups with their servers; or delete a server, which exits 0 whatever the trackers say."""
+    host, port = config.trackers()[0]
+    print(f"server_count={len(config.trackers())}, server_index=0\n\ntracker server is {host}:{port}\n")
+    if action == "delete":
+        result = "success"
+        for tracker in config.trackers():
+            try:
+                with wire.connect(tracker) as sock:
+                    wire.call(sock, Cmd.DELETE_STORAGE, pad(wanted) + storage_id.encode())
+            except OSError as error:
+                result = f"fail, error no: {error.errno}, error info: {error.strerror}"
+        return print(f"delete storage server {wanted}::{storage_id} {result}")
+    groups = [
+        g for g in wire.GROUP.iter_unpack(_ask_tracker(config, Cmd.LIST_GROUPS)) if wanted in ("", text(g[0]))
+    ]
+    print(f"group count: {len(groups)}")
+    for number, (name, total, free, _trunk, count, port, _http, active, *_rest) in enumerate(groups, 1):
+        print(f"\nGroup {number}:\ngroup name = {text(name)}")
+        print(f"disk total space = {total} MB\ndisk free space = {free} MB\nstorage server count = {count}")
+        print(f"active server count = {active}\nstorage server port = {port}\n")
+        storages = wire.STORAGE.iter_unpack(_ask_tracker(config, Cmd.LIST_STORAGES, name[:16]))
+        for place, (status, raw_id, ip, _domain, source, version, joined, up, *numbers) in enumerate(
+            storages, 1
+        ):
+            print(
+                f"\tStorage {place}:\n\t\tid = {text(raw_id)}\n\t\tip_addr = {text(ip)}  {Status(status).name}"
+            )
+            print(
+                f"\t\tversion = {text(version)}\n\t\tjoin time = {_moment(joined)}\n\t\tup time = {_moment(up)}"
+            )
+            print(f"\t\ttotal storage = {numbers[0]} MB\n\t\tfree storage = {numbers[1]} MB")
+            print(f"\t\tupload priority = {numbers[2]}\n\t\tsource storage id = {text(source)}")
+            for key, value in zip(wire.STAT_NAMES, wire.STAT.unpack(numbers[-2])):
+                print(f"\t\t{key} = {_moment(value) if key.startswith('last_') else value}")
+    return None
+
+
+COMMANDS = {
+    "fdfs_upload_file": (upload, "<local_filename> [storage_ip:port] [store_path_index]"),
+    "fdfs_download_file": (download, "<file_id> [local_filename] [<download_offset> <download_bytes>]"),
+    "fdfs_delete_file": (delete, "<file_id>"),
+    "fdfs_file_info": (info, "<file_id>"),
+    "fdfs_monitor": (monitor, "[list|delete <group_name> [storage_id]]"),
+}
+
+
+def run(name: str, arguments: list[str]) -> int:
+    """Run one command; returns its exit code, an errno value as upstream's."""
+    action, usage = COMMANDS.get(name, (None, "(not simulated)"))
+    if action is None or len(arguments) < (1 if action is monitor else 2):
+        print(f"{NOTICE}\nUsage: {name} <config_file> {usage}")
+        return 1
+    try:
+        action(Config(arguments[0]), *arguments[1:])
+    except (OSError, ValueError) as error:
+        number = getattr(error, "errno", None) or 22
+        print(f"{name} fail, error no: {number}, error info: {os.strerror(number)}", file=sys.stderr)
+        return number
+    return 0

@@ -1,0 +1,293 @@
+"""fdfs_trackerd: who is in which group and in what state, and where a client shall go."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import pickle
+import re
+import struct
+import time
+from collections import defaultdict
+
+from . import daemon, wire
+from .wire import Status, fail, pad, text
+
+_GONE = (Status.DELETED, Status.IP_CHANGED)
+_NEW = (Status.INIT, Status.WAIT_SYNC, Status.SYNCING)
+_HAVE_FILES = (Status.OFFLINE, Status.ONLINE, Status.ACTIVE)
+
+
+class Storage:
+    """One storage server. `paths` holds (total MB, free MB) of each store path; `stat` the values of STAT_NAMES."""
+
+    def __init__(self, group: str, ip: str, join: wire.Join) -> None:
+        self.group, self.ip, self.join, self.status = group, ip, join, int(Status.INIT)
+        self.source, self.until = "", 0  # who sends it the files that are older than `until`
+        self.paths, self.write_path, self.stat = [], 0, [0] * len(wire.STAT_NAMES)
+
+    def space(self) -> list[int]:
+        """Total and free MB."""
+        return [sum(column) for column in zip(*self.paths)] or [0, 0]
+
+    def address(self) -> bytes:
+        """As clients hear of it."""
+        return pad(self.group) + pad(self.ip, 15) + struct.pack(">q", self.join.port)
+
+    def record(self) -> bytes:
+        """As fdfs_monitor hears of it."""
+        join, ip, stat = self.join, pad(self.ip), wire.STAT.pack(*self.stat)
+        numbers = [join.join_time, join.up_time, *self.space(), join.priority, join.path_count, join.subdirs]
+        numbers += [self.write_path, join.port, join.http_port]
+        names = (ip, ip, join.domain, pad(self.source), join.version)
+        return wire.STORAGE.pack(self.status, *names, *numbers, stat, 0)
+
+
+class Tracker(daemon.Daemon):
+    """The answers to each command. A connection that has joined carries its `storage`."""
+
+    def __init__(self, *arguments) -> None:
+        super().__init__(*arguments)
+        self.turns, self.started, self.changes = defaultdict(itertools.count), int(time.time()), 1
+        self.reserved = self.config.text("reserved_storage_space", "1GB")
+        self._has_space(0, 0)  # refuses a reserve that cannot be read
+        self.state = self.data / "simulated_storages.pickle"
+        self.storages = pickle.loads(self.state.read_bytes()) if self.state.exists() else {}
+        for storage in self.storages.values():
+            storage.status = Status.OFFLINE if storage.status in _HAVE_FILES else storage.status
+        self.threads = [self._watch]
+
+    def answer(self, connection, command, body: bytes) -> bytes:
+        with self.lock:
+            return super().answer(connection, command, body)
+
+    def save(self) -> None:
+        self.state.with_suffix(".tmp").write_bytes(pickle.dumps(self.storages))
+        self.state.with_suffix(".tmp").replace(self.state)
+
+    def closed(self, connection) -> None:
+        storage = getattr(connection, "storage", None)
+        if storage and storage.status in _HAVE_FILES:
+            self._set_status(storage, Status.OFFLINE)
+
+    def _watch(self) -> None:
+        interval = self.config.number("check_active_interval", 100)
+        while not self.stopping.wait(interval):
+            for storage in list(self.storages.values()):
+                if storage.status == Status.ACTIVE and time.time() - storage.stat[-1] > interval:
+                    self._set_status(storage, Status.OFFLINE)
+
+    def _members(self, group: str, *statuses: int) -> list[Storage]:
+        """The servers of a group in upstream's order; only those with one of `statuses`, if any is given."""
+        members = [storage for (name, _ip), storage in sorted(self.storages.items()) if name == group]
+        if not members:
+            raise fail(errno.ENOENT)
+        return [storage for storage in members if not statuses or storage.status in statuses]
+
+    def _set_status(self, storage: Storage, status: int) -> None:
+        with self.lock:
+            self.changes += storage.status != status
+            storage.status = status
+
+    # Asked by storage servers
+
+    def do_parameters(self, connection, body: bytes) -> bytes:
+        return f"use_storage_id=0\nuse_trunk_file=0\nreserved_storage_space={self.reserved}\n".encode()
+
+    def do_get_server_id(self, connection, body: bytes) -> bytes:
+        return body[16:] or connection.peer.encode()
+
+    def do_join(self, connection, body: bytes) -> bytes:
+        join = wire.Join(*wire.JOIN.unpack(body[: wire.JOIN.size]))
+        key, alike = (text(join.group), connection.peer), (join.port, join.subdirs)
+        others = [
+            s for k, s in self.storages.items() if k[0] == key[0] and k != key and s.status not in _GONE
+        ]
+        if any((s.join.port, s.join.subdirs) != alike or s.join.path_count > join.path_count for s in others):
+            raise ValueError("port, subdir_count_per_path or store_path_count is not the group's")
+        if not (
+            key[0].isalnum() and join.port > 0 and 0 < join.path_count <= 256 and 0 < join.subdirs <= 256
+        ):
+            raise ValueError(f"invalid join: {join}")
+        if key not in self.storages:
+            if not join.first and join.status in (-1, *_GONE, Status.NONE):
+                raise fail(errno.EFAULT)
+            self.storages[key] = Storage(*key, join)
+            self.storages[key].status = Status.INIT if join.first else join.status
+        connection.storage, connection.known = self.storages[key], 0
+        storage = connection.storage
+        storage.join = join
+        if storage.status not in _NEW:
+            storage.status = Status.INIT if storage.status in _GONE else Status.ONLINE
+        self.changes += 1
+        self.save()
+        return pad(storage.source)
+
+    def _news(self, connection) -> bytes:
+        """What a member is told with each answer: nothing, or everybody's state."""
+        if connection.known == self.changes:
+            return b"\0"
+        connection.known, members = self.changes, self._members(connection.storage.group)
+        return b"\4" + b"".join(wire.BRIEF.pack(s.status, s.join.port, pad(s.ip), pad(s.ip)) for s in members)
+
+    def do_beat(self, connection, body: bytes) -> bytes:
+        storage = connection.storage
+        if body:
+            storage.stat[:-2] = wire.STAT.unpack(body)[:-2]
+        storage.stat[-1] = int(time.time())
+        if storage.status not in (*_NEW, Status.IP_CHANGED):
+            self._set_status(storage, Status.ACTIVE)
+        return self._news(connection)
+
+    def do_disk_usage(self, connection, body: bytes) -> bytes:
+        connection.storage.paths = list(struct.iter_unpack(">qq", body))
+        return self._news(connection)
+
+    def do_sync_report(self, connection, body: bytes) -> bytes:
+        times = [when for _source, when in struct.iter_unpack(">16si", body) if when > 0]
+        connection.storage.stat[-2] = min(times, default=0)
+        return self._news(connection)
+
+    def do_report_status(self, connection, body: bytes) -> bytes:
+        for status, _port, ip, _ip in wire.BRIEF.iter_unpack(body[16:]):
+            storage = self.storages.get((text(body[:16]), text(ip)))
+            moving = storage and storage.status in (Status.WAIT_SYNC, Status.SYNCING, Status.OFFLINE)
+            if moving and (storage.status < status < Status.NONE or status in _GONE):
+                self._set_status(storage, status)
+        return b""
+
+    def do_replica_change(self, connection, body: bytes) -> bytes:
+        return self.do_report_status(connection, pad(connection.storage.group) + body)
+
+    def do_sync_dest_req(self, connection, body: bytes) -> bytes:
+        """A new member asks who will send it the files that are older than it is."""
+        storage = connection.storage
+        others = [s for s in self._members(storage.group, *_HAVE_FILES) if s is not storage]
+        sources = [s.ip for s in others if s.status == Status.ACTIVE]
+        if others and not sources:
+            raise fail(errno.ENOENT)
+        storage.source, storage.until = (sources or [""])[0], int(time.time())
+        self._set_status(storage, Status.WAIT_SYNC if others else Status.ONLINE)
+        return self._source(storage)
+
+    def _source(self, storage: Storage) -> bytes:
+        return wire.SYNC.pack(pad(storage.source), storage.until) if storage.source else b""
+
+    def do_sync_notify(self, connection, body: bytes) -> bytes:
+        storage, (source, until) = connection.storage, wire.SYNC.unpack(body)
+        if text(source) and not storage.source:
+            if (storage.group, text(source)) not in self.storages:
+                raise fail(errno.ENOENT)
+            storage.source, storage.until = text(source), until
+        if storage.status == Status.INIT or (storage.status in _NEW and not text(source)):
+            self._set_status(storage, Status.WAIT_SYNC if text(source) else Status.ONLINE)
+        return b""
+
+    def do_sync_src_req(self, connection, body: bytes) -> bytes:
+        storage = self.storages.get((text(body[:16]), text(body[16:])))
+        if storage is None or storage.status in (Status.INIT, *_GONE):
+            raise fail(errno.ENOENT)
+        return self._source(storage)
+
+    do_changelog = daemon.Daemon.do_active_test
+
+    # Asked by clients
+
+    def do_tracker_status(self, connection, body: bytes) -> bytes:
+        return struct.pack(">bqq", 1, int(time.time()) - self.started, 0)  # each leads: they do not elect
+
+    def _space(self, group: str) -> list[int]:
+        """Total and free MB: those of the fullest active server, because every file lies on all of them."""
+        spaces = [storage.space() for storage in self._members(group, Status.ACTIVE)]
+        return min(spaces, key=lambda space: space[1], default=[0, 0])
+
+    def do_list_groups(self, connection, body: bytes) -> bytes:
+        records = []
+        for group in sorted({name for name, _ip in self.storages}):
+            members, active = self._members(group), self._members(group, Status.ACTIVE)
+            join = members[0].join
+            numbers = [
+                len(members),
+                join.port,
+                join.http_port,
+                len(active),
+                0,
+                join.path_count,
+                join.subdirs,
+                0,
+            ]
+            records.append(wire.GROUP.pack(pad(group, 17), *self._space(group), 0, *numbers))
+        return b"".join(records)
+
+    def do_list_storages(self, connection, body: bytes) -> bytes:
+        members = [s.record() for s in self._members(text(body[:16])) if text(body[16:]) in ("", s.ip)]
+        if not members:
+            raise fail(errno.ENOENT)
+        return b"".join(members)
+
+    def do_delete_storage(self, connection, body: bytes) -> bytes:
+        members = self._members(text(body[:16]))
+        storage = next((s for s in members if s.ip == text(body[16:])), None)
+        if storage is None:
+            raise fail(errno.ENOENT)
+        if storage.status in (Status.ONLINE, Status.ACTIVE, Status.DELETED):
+            raise fail(errno.EALREADY if storage.status == Status.DELETED else errno.EBUSY)
+        for other in members:
+            other.source = "" if other.source == storage.ip else other.source
+        self._set_status(storage, Status.DELETED)
+        return b""
+
+    def _has_space(self, total: int, free: int) -> bool:
+        number, unit = re.fullmatch(r"([\d.]+)\s*([KMGT%]?)B?", self.reserved.upper()).groups()
+        return free > float(number) * (
+            total / 100 if unit == "%" else 1024 ** (" KMGT".index(unit or " ") - 2)
+        )
+
+    def _turn(self, name: str, choices: list):
+        """Each of the choices in turn."""
+        return choices[next(self.turns[name]) % len(choices)]
+
+    def _writable(self, group: str) -> Storage:
+        active, store_server = self._members(group, Status.ACTIVE), self.config.number("store_server", 0)
+        if store_server == 2:
+            return min(active, key=lambda storage: storage.join.priority)
+        return active[0] if store_server == 1 else self._turn(group, active)
+
+    def do_store(self, connection, body: bytes) -> bytes:
+        """Which server, and which of its paths, takes the next upload."""
+        lookup = self.config.number("store_lookup", 0)
+        wanted = text(body) or (self.config.text("store_group") if lookup == 1 else "")
+        groups = [wanted] if wanted else sorted({name for name, _ip in self.storages})
+        groups = [group for group in groups if self._members(group, Status.ACTIVE)]
+        if not groups:
+            raise fail(errno.ENOENT)
+        group = max(groups, key=lambda name: self._space(name)[1]) if lookup == 2 else self._turn("", groups)
+        storage = self._writable(group)
+        paths = [index for index, space in enumerate(storage.paths) if self._has_space(*space)]
+        if not paths:
+            raise fail(errno.ENOSPC)
+        storage.write_path = self._turn(f"{group} {storage.ip}", paths)
+        return storage.address() + bytes([storage.write_path])
+
+    do_store_group = do_store
+
+    def _holders(self, body: bytes) -> tuple[list[Storage], list[Storage]]:
+        """Who certainly has the file of this id, else all that are active; and its source, if active."""
+        active, name = self._members(text(body[:16]), Status.ACTIVE), wire.FileName.decode(text(body[16:]))
+        if not active:
+            raise fail(errno.ENOENT)
+        source = [s for s in active if s.ip == name.source]
+        old = time.time() - name.timestamp > self.config.number("storage_sync_file_max_delay", 86400)
+        return [s for s in active if old or s.stat[-2] > name.timestamp or s in source] or active, source
+
+    def do_fetch(self, connection, body: bytes) -> bytes:
+        holders, source = self._holders(body)
+        source_first = self.config.number("download_server", 0) == 1
+        return self._turn("fetch", source if source and source_first else holders).address()
+
+    def do_update(self, connection, body: bytes) -> bytes:
+        return (self._holders(body)[1] or [self._writable(text(body[:16]))])[0].address()
+
+    def do_fetch_all(self, connection, body: bytes) -> bytes:
+        first, *others = self._holders(body)[0]
+        return first.address() + b"".join(pad(storage.ip, 15) for storage in others)

@@ -1,0 +1,1 @@
+const char fastcommon_simulator[] = "SIMULATOR";
