@@ -102,7 +102,8 @@ class Cluster:
         settings = {
             "group_name": "group1", "port": 23000, "store_path0": base, "subdir_count_per_path": 4, "http.server_port": 80,
             "tracker_server": trackers, "heart_beat_interval": 1, "stat_report_interval": 1,
-            "sync_binlog_buff_interval": 1, "sync_wait_msec": 50, **settings,
+            "sync_binlog_buff_interval": 1, "sync_wait_msec": 50,
+            "buff_size": "256KB", **settings,
         }  # fmt: skip
         return Daemon(self, prefix, "storage", f"{self.network}.{host}", **settings)
 
