@@ -44,9 +44,11 @@ ours() {
 
 # upstream's make.sh goes on after a failure, so the compiler's message is not at the end.
 show_failure() {
-    grep -E -A 2 ' (fatal )?error: |undefined reference|CMake Error|: No such file|\*\*\* ' "$1" |
-        grep -v -e '^/tmp/' -e '^mkdir' -e '^--$' | tail -n 20 || true
-    tail -n 1 "$1"
+    {
+        grep -E -A 2 ' (fatal )?error: |undefined reference|CMake Error|: No such file|: not found|\*\*\* ' "$1" |
+            grep -v -e '^/tmp/[^ ]*/cc -' -e '^mkdir' -e '^--$' | tail -n 20 || true
+        tail -n 1 "$1"
+    } | awk '!seen[$0]++'
 }
 
 # The build ends with its unit: its user, its files and whatever it started are gone with it.
