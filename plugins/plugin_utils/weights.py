@@ -1,0 +1,240 @@
+# Copyright (c) imageops
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Scheduler weights from capacities: the smallest integers that share the load as the capacities do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+MAX_WEIGHT = 65535
+# Capacities are compared in millionths of a millionth of the largest. That is far below any tolerance, and above the
+# noise of floating point, so that capacities scaled by any factor are the same capacities.
+UNITS = 10**12
+PART = 10**9  # errors are integers, in parts of this
+CAPACITY_VARIABLE = "image_cluster_capacity"
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Capacities in whole units, most first, and their sum."""
+
+    units: tuple[int, ...]
+    total: int
+
+
+def scheduler_weights(
+    capacities: dict,
+    maximum: int = 100,
+    tolerance: float = 0.01,
+    drained: list | tuple = (),
+    demand: dict | None = None,
+) -> dict:
+    """Integer weights for hosts by their capacities.
+
+    ``capacities`` has for each host a number, or a mapping of resources such as ``{vcpus: 4, link_mbps: 1000}``; then
+    ``demand`` says how much of each resource a unit of load takes, and the scarcest decides. A host without capacity
+    and one in ``drained`` get 0, every other one at least 1.
+
+    The weights are those with the smallest sum, none above ``maximum``, by which every host's share of the load is within
+    ``tolerance`` (relative) of the ideal; where there are none, those within ``maximum`` that come closest.
+
+    Raises ValueError that names the host and the value.
+    """
+    if not isinstance(capacities, dict):
+        raise ValueError(f"capacities must be a mapping of host to capacity, not {capacities!r}")
+    limit = _number("maximum", maximum)
+    if limit.denominator != 1 or not 1 <= limit <= MAX_WEIGHT:
+        raise ValueError(f"maximum must be an integer from 1 to {MAX_WEIGHT}, not {maximum!r}")
+    allowed = math.floor(_number("tolerance", tolerance) * PART) + 1
+    unknown = [host for host in drained if host not in capacities]
+    if unknown:
+        raise ValueError(f"drained names {', '.join(map(str, unknown))}, which has no capacity")
+    amounts = {host: _amount(host, capacity, demand) for host, capacity in capacities.items()}
+    active = [host for host, amount in amounts.items() if amount and host not in drained]
+    if not active:
+        return dict.fromkeys(capacities, 0)
+    most = max(amounts[host] for host in active)
+    units = {host: max(1, round(amounts[host] / most * UNITS)) for host in active}
+    ranked = sorted(active, key=lambda host: -units[host])
+    ordered = tuple(units[host] for host in ranked)
+    weights = dict(zip(ranked, _weights(Shares(ordered, sum(ordered)), int(limit), allowed)))
+    return {host: weights.get(host, 0) for host in capacities}
+
+
+def host_capacities(hosts: list, hostvars: dict, variable: str = CAPACITY_VARIABLE) -> dict:
+    """Capacities of hosts, for ``scheduler_weights``.
+
+    A host variable ``variable`` (a number or a mapping of resources) comes first, then the host's facts: ``vcpus`` is the
+    number of processors, ``link_mbps`` the speed of the interface of the default route. A resource that is not known of
+    every host is left out, so that hosts stay comparable. Raises ValueError that names the host.
+    """
+    found = {}
+    for host in hosts:
+        if host not in hostvars:
+            raise ValueError(f"{host}: is not in the inventory")
+        known = hostvars[host]
+        explicit = known.get(variable)
+        found[host] = _facts(host, known, variable) if explicit is None else explicit
+    resources = [capacity for capacity in found.values() if isinstance(capacity, dict)]
+    if len(resources) < len(found):
+        if resources:
+            bare = ", ".join(host for host, capacity in found.items() if isinstance(capacity, dict))
+            raise ValueError(f"{variable} is a number for some hosts: give {bare} a number too")
+        return found
+    common = set.intersection(*map(set, resources)) if resources else set()
+    if resources and not common:
+        raise ValueError(f"no resource is known of all of {', '.join(found)}: give each of them {variable}")
+    return {
+        host: {name: capacity[name] for name in capacity if name in common}
+        for host, capacity in found.items()
+    }
+
+
+def _facts(host: str, known: dict, variable: str) -> dict:
+    facts = known.get("ansible_facts") or {}
+    vcpus = facts.get("processor_vcpus")
+    if not vcpus:
+        raise ValueError(
+            f"{host}: has neither {variable} nor the fact processor_vcpus: set it, or gather facts"
+        )
+    resources = {"vcpus": vcpus}
+    for family in ("default_ipv4", "default_ipv6"):
+        interface = (facts.get(family) or {}).get("interface")
+        if interface:
+            speed = (facts.get(interface) or facts.get(interface.replace("-", "_")) or {}).get("speed")
+            if speed and int(speed) > 0:  # -1 is what drivers say that do not know
+                resources["link_mbps"] = int(speed)
+            break
+    return resources
+
+
+def _number(what: str, value) -> Fraction:
+    """A number, or the digits of one, as the exact value that was written. Raises ValueError."""
+    wrong = ValueError(f"{what} must be a number and at least 0, not {value!r}")
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Fraction)):
+        raise wrong
+    if isinstance(value, float) and not math.isfinite(value):
+        raise wrong
+    try:
+        number = Fraction(value if isinstance(value, (int, Fraction)) else str(value))
+    except (ValueError, ZeroDivisionError):
+        raise wrong from None
+    if number < 0:
+        raise wrong
+    return number
+
+
+def _amount(host: str, capacity, demand: dict | None) -> Fraction:
+    """How many units of load a host can take."""
+    if not isinstance(capacity, dict):
+        if demand:
+            raise ValueError(
+                f"{host}: capacity must be a mapping of resources when there is a demand, not {capacity!r}"
+            )
+        return _number(f"{host}: capacity", capacity)
+    if not demand and len(capacity) == 1:
+        demand = dict.fromkeys(capacity, 1)
+    if not isinstance(demand, dict) or not demand:
+        raise ValueError(
+            f"{host}: capacity {capacity!r} has resources: demand must say how much of each a unit of load takes"
+        )
+    amounts = []
+    for resource, needed in demand.items():
+        each = _number(f"demand of {resource}", needed)
+        if not each:
+            continue
+        if resource not in capacity:
+            raise ValueError(f"{host}: capacity {dict(capacity)!r} has no {resource}, which is in demand")
+        amounts.append(_number(f"{host}: {resource}", capacity[resource]) / each)
+    if not amounts:
+        raise ValueError(f"demand {demand!r} takes nothing of any resource")
+    return min(amounts)
+
+
+def _weights(shares: Shares, maximum: int, tolerance: int) -> list[int]:
+    """Weights with the smallest sum within the tolerance (else within the least error that is possible)."""
+    weights = _smallest(shares, maximum, tolerance)
+    return weights or _smallest(shares, maximum, _least_error(shares, maximum)) or []
+
+
+def _smallest(shares: Shares, maximum: int, error: int) -> list[int] | None:
+    for whole in _sums(shares, maximum, error):
+        windows = _windows(shares, whole, maximum, error)
+        if windows:
+            return _fit(shares, whole, windows)
+    return None
+
+
+def _least_error(shares: Shares, maximum: int) -> int:
+    """The smallest error that weights within the maximum can have."""
+    # Weights in proportion to the largest, which gets the maximum, are near the best: what follows is quick then.
+    near = sum(max(1, round(maximum * unit / shares.units[0])) for unit in shares.units)
+    error = _least_error_at(shares, near, maximum, PART * (shares.total // shares.units[-1] + 1))
+    whole = len(shares.units)
+    while whole <= _sums(shares, maximum, error)[-1]:
+        if _windows(shares, whole, maximum, error - 1):
+            error = _least_error_at(shares, whole, maximum, error - 1)
+        whole += 1
+    return error
+
+
+def _least_error_at(shares: Shares, whole: int, maximum: int, error: int) -> int:
+    """The smallest error with this sum, by bisection below one that is possible."""
+    low = -1
+    while error - low > 1:
+        middle = (low + error) // 2
+        if _windows(shares, whole, maximum, middle):
+            error = middle
+        else:
+            low = middle
+    return error
+
+
+def _sums(shares: Shares, maximum: int, error: int) -> range:
+    """The sums that weights within the error can have: the smallest is at least 1, the largest at most the maximum."""
+    smallest = -(-shares.total * PART // (shares.units[-1] * (PART + error)))
+    largest = maximum * len(shares.units)
+    rest = shares.total
+    for count, unit in enumerate(shares.units, start=1):
+        rest -= unit
+        # With the first ones at the maximum, the others cannot be above the upper ends of their windows.
+        room = shares.total * PART - rest * (PART + error)
+        if room > 0:
+            largest = min(largest, maximum * count * shares.total * PART // room)
+    return range(max(smallest, len(shares.units)), largest + 1)
+
+
+def _windows(shares: Shares, whole: int, maximum: int, error: int) -> tuple[list[int], list[int]] | None:
+    """The lowest and the highest weights within the error for this sum, or None when they cannot add up to it."""
+    scale = shares.total * PART
+    lows, highs = [], []
+    for unit in reversed(shares.units):  # the smallest has the narrowest window
+        low = max(1, -(-unit * whole * (PART - error) // scale))
+        high = min(maximum, unit * whole * (PART + error) // scale)
+        if low > high:
+            return None
+        lows.append(low)
+        highs.append(high)
+    return (lows[::-1], highs[::-1]) if sum(lows) <= whole <= sum(highs) else None
+
+
+def _fit(shares: Shares, whole: int, windows: tuple[list[int], list[int]]) -> list[int]:
+    """The weights with this sum that lie in their windows: the nearest integers, and what is missing shared out.
+
+    It goes to the largest first and is taken from the smallest first, which keeps the order of capacities.
+    """
+    lows, highs = windows
+    nearest = [(2 * unit * whole + shares.total) // (2 * shares.total) for unit in shares.units]
+    weights = [min(max(weight, low), high) for weight, low, high in zip(nearest, lows, highs)]
+    missing = whole - sum(weights)
+    step = 1 if missing > 0 else -1
+    order = range(len(weights))[::step]
+    while missing:
+        for index in order:
+            if missing and lows[index] <= weights[index] + step <= highs[index]:
+                weights[index] += step
+                missing -= step
+    return weights
