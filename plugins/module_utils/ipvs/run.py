@@ -122,6 +122,8 @@ def reconcile(host: Host, wanted: Desired, rules: Policy, check: bool = False) -
     if not ready:
         before = read(host.ipvsadm).table()  # loads IPVS; somebody may have been faster than we
         after, steps = _next(before, wanted, rules)
+        if not steps:
+            return Outcome(before, after, steps, warnings)
     _probe(host.ipvsadm, host.offered(), before, after)
     observed = _apply(host.ipvsadm, before, after, steps, wanted)
     return Outcome(before, observed, steps, warnings)

@@ -1,0 +1,193 @@
+# Copyright (c) imageops
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What holds for every table and every request."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs import render
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.desired import InputError, desired
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.model import Table
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.parse import parse
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.plan import plan, policy, settle
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run import READ, IpvsError
+from fake_ipvsadm import FakeIpvsadm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tables import apply, requests
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+policies = st.builds(
+    policy,
+    st.sampled_from(["none", "servers", "services"]),
+    st.sampled_from(
+        [["192.0.2.0/24", "fwmark:1-9"], ["2001:db8::/32"], ["0.0.0.0/0", "::/0", "fwmark:1-4294967295"]]
+    ),
+    st.sampled_from(["none", "drained", "all"]),
+)
+
+
+def holding(request: dict) -> FakeIpvsadm:
+    """A kernel that holds what this request asks for."""
+    fake = FakeIpvsadm()
+    apply(fake, desired(**request))
+    fake.calls.clear()
+    return fake
+
+
+def state(fake: FakeIpvsadm) -> tuple:
+    return copy.deepcopy((fake.virtuals, fake.timeouts, fake.daemons))
+
+
+def attempt(fake: FakeIpvsadm, request: dict, rules):
+    """Apply, or None where the kernel could not hold the whole: sync daemons beside servers of another family."""
+    try:
+        return apply(fake, desired(**request), rules)
+    except InputError as error:
+        assert all("sync daemon" in problem for problem in error.problems)
+        return None
+
+
+@given(requests(absent=False), requests(), policies)
+@settings(deadline=None)
+def test_a_second_run_reads_once_and_finds_nothing_to_do(start, request_, rules):
+    fake = holding(start)
+    if attempt(fake, request_, rules) is None:
+        return
+    assert len(fake.calls) <= 2
+    before = state(fake)
+    fake.calls.clear()
+    again = apply(fake, desired(**request_), rules)
+    assert again.steps == []
+    assert len(fake.calls) == 1
+    assert fake.writes == []
+    assert state(fake) == before
+
+
+@given(requests(absent=False), requests(), policies)
+@settings(deadline=None)
+def test_check_mode_has_the_plan_of_the_real_run_and_changes_nothing(start, request_, rules):
+    fake = holding(start)
+    before = state(fake)
+    try:
+        checked = apply(fake, desired(**request_), rules, check=True)
+    except InputError:
+        return
+    assert state(fake) == before
+    assert fake.writes == []
+    done = apply(fake, desired(**request_), rules)
+    assert done.steps == checked.steps
+    assert render.listing(done.after) == render.listing(checked.after)
+
+
+@given(requests(absent=False))
+@settings(deadline=None)
+def test_what_is_rendered_reads_back_as_the_same_table(request_):
+    wanted = desired(**request_)
+    table = Table(wanted.services)
+    lines = "".join(f"{step.line}\n" for step in plan(Table(), table))
+    assert parse(lines).table() == table
+    fake = FakeIpvsadm()
+    _status, _output, errors = fake(lines)
+    assert errors == ""
+    assert parse(fake("\n".join(READ))[1]).table() == table
+
+
+@given(requests(absent=False))
+@settings(deadline=None)
+def test_what_is_returned_can_be_given_back(request_):
+    wanted = desired(**request_)
+    shape = render.table_shape(Table(wanted.services, sync_daemons=wanted.sync_daemons or {}))
+    again = desired(**shape)
+    assert again.services == wanted.services
+    assert again.sync_daemons == (wanted.sync_daemons or {})
+
+
+@given(requests(absent=False), requests(), policies)
+@settings(deadline=None)
+def test_no_pool_is_empty_for_a_moment(start, request_, rules):
+    fake = holding(start)
+    before = parse(fake("\n".join(READ))[1]).table()
+    wanted = desired(**request_)
+    after = settle(before, wanted, rules)
+    full = {
+        name
+        for name, service in before.services.items()
+        if name in after.services
+        and any(server.weight for server in service.servers.values())
+        and any(server.weight for server in after.services[name].servers.values())
+    }
+    for step in plan(before, after):
+        fake(step.line)
+        now = parse(fake("-S -n")[1]).services
+        for name in full:
+            assert any(server.weight for server in now[name].servers.values()), step.line
+
+
+@given(requests(absent=False), requests(), policies)
+@settings(deadline=None)
+def test_nothing_that_is_not_named_is_touched_outside_the_scope(start, request_, rules):
+    fake = holding(start)
+    wanted = desired(**request_)
+    before = parse(fake("\n".join(READ))[1]).services
+    if attempt(fake, request_, rules) is None:
+        return
+    after = parse(fake("\n".join(READ))[1]).services
+    for name, service in before.items():
+        if name in wanted.absent:
+            assert name not in after
+        elif name not in wanted.services:
+            if rules.purge == "services" and name in rules.scope:
+                assert name not in after
+            else:
+                assert after[name] == service
+        else:
+            named = wanted.services[name].servers
+            others = {key: value for key, value in service.servers.items() if key not in named}
+            left = {key: value for key, value in after[name].servers.items() if key not in named}
+            purged = rules.purge != "none" and name in rules.scope and name not in wanted.unmanaged
+            assert left == ({} if purged else others)
+
+
+@given(requests(absent=False), requests(), policies)
+@settings(deadline=None)
+def test_weights_keep_their_promises(start, request_, rules):
+    fake = holding(start)
+    before = parse(fake("-S -n")[1]).services
+    outcome = attempt(fake, request_, rules)
+    if outcome is None:
+        return
+    for name, service in desired(**request_).services.items():
+        for key, server in service.servers.items():
+            weight = outcome.after.services[name].servers[key].weight
+            stood = (
+                before[name].servers[key].weight if name in before and key in before[name].servers else None
+            )
+            kept = stood is not None and (
+                rules.keep_weights == "all" or (rules.keep_weights == "drained" and stood == 0)
+            )
+            assert weight == (stood if kept else server.weight)
+
+
+@given(requests(absent=False), requests(), policies, st.data())
+@settings(deadline=None)
+def test_all_or_nothing_when_the_kernel_refuses_a_line(start, request_, rules, data):
+    fake = holding(start)
+    try:
+        steps = apply(fake, desired(**request_), rules, check=True).steps
+    except InputError:
+        return
+    if not steps:
+        return
+    refused = data.draw(st.sampled_from(steps)).line
+    before = state(fake)
+    fake.refuse = f"^{refused.replace('[', '.').replace(']', '.')}$"
+    with pytest.raises(IpvsError) as caught:
+        apply(fake, desired(**request_), rules)
+    assert "does not hold what was asked" in str(caught.value)
+    assert "The table before was put back" in str(caught.value)
+    assert state(fake) == before

@@ -1,0 +1,201 @@
+# Copyright (c) imageops
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules from arguments to result, as Ansible calls them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from ansible.module_utils import basic
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run import Host
+from ansible_collections.imageops.lvs_fastdfs.plugins.modules import ipvs, ipvs_info
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "module_utils" / "ipvs"))
+from fake_ipvsadm import SCHEDULERS, FakeIpvsadm
+
+WEB = {
+    "address": "192.0.2.1",
+    "port": 80,
+    "scheduler": "wrr",
+    "servers": [{"address": "10.0.0.1", "weight": "2"}, {"address": "10.0.0.2"}],
+}
+PLAN = [
+    "-A -t 192.0.2.1:80 -s wrr",
+    "-a -t 192.0.2.1:80 -r 10.0.0.1:80 -g -w 2 -x 0 -y 0",
+    "-a -t 192.0.2.1:80 -r 10.0.0.2:80 -g -w 1 -x 0 -y 0",
+]
+
+
+@contextlib.contextmanager
+def arguments(values: dict):
+    try:
+        from ansible.module_utils.testing import patch_module_args  # noqa: PLC0415 (ansible-core 2.18 and later)
+    except ImportError:
+        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": values}).encode()
+        yield
+    else:
+        with patch_module_args(values):
+            yield
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """A function that runs a module against a fake ipvsadm (None: not installed) and returns its result."""
+
+    def run(module, fake: FakeIpvsadm | None, check: bool = False, diff: bool = False, **values) -> dict:
+        machine = Host(fake, lambda: bool(fake and fake.loaded), lambda: SCHEDULERS)
+        monkeypatch.setattr(module, "host", lambda _module: machine)
+        output = io.StringIO()
+        given = arguments({**values, "_ansible_check_mode": check, "_ansible_diff": diff})
+        with given, contextlib.redirect_stdout(output), pytest.raises(SystemExit):
+            module.main()
+        return json.loads(output.getvalue())
+
+    return run
+
+
+def test_apply_and_again(call):
+    fake = FakeIpvsadm()
+    first = call(ipvs, fake, services=[WEB])
+    assert first["changed"] is True
+    assert first["plan"] == PLAN
+    assert first["services"] == [
+        {
+            "address": "192.0.2.1",
+            "port": 80,
+            "protocol": "tcp",
+            "scheduler": "wrr",
+            "scheduler_flags": [],
+            "one_packet": False,
+            "state": "present",
+            "servers": [
+                {
+                    "address": address,
+                    "port": 80,
+                    "forward": "dr",
+                    "weight": weight,
+                    "upper_threshold": 0,
+                    "lower_threshold": 0,
+                }
+                for address, weight in (("10.0.0.1", 2), ("10.0.0.2", 1))
+            ],
+        }
+    ]
+    assert first["timeouts"] == {"tcp": 900, "tcp_fin": 120, "udp": 300}
+    assert first["sync_daemons"] == []
+    assert "diff" not in first
+    again = call(ipvs, fake, services=first["services"], purge="servers")
+    assert (again["changed"], again["plan"]) == (False, [])
+
+
+def test_check_mode_and_diff(call):
+    fake = FakeIpvsadm()
+    fake.loaded = False
+    result = call(ipvs, fake, check=True, diff=True, services=[WEB], timeouts={"udp": 60})
+    assert fake.calls == []
+    assert result["changed"] is True
+    assert result["plan"] == [*PLAN, "--set 900 120 60"]
+    assert result["diff"] == {
+        "before": "timeouts tcp 900 tcp_fin 120 udp 300\n",
+        "after": (
+            "tcp 192.0.2.1:80 wrr\n  10.0.0.1:80 dr weight 2\n  10.0.0.2:80 dr weight 1\n"
+            "timeouts tcp 900 tcp_fin 120 udp 60\n"
+        ),
+    }
+
+
+def test_a_drain_survives_a_run(call):
+    fake = FakeIpvsadm()
+    call(ipvs, fake, services=[WEB])
+    fake("-e -t 192.0.2.1:80 -r 10.0.0.2:80 -g -w 0 -x 0 -y 0")
+    assert call(ipvs, fake, services=[WEB], keep_weights="drained", purge="servers")["changed"] is False
+    assert call(ipvs, fake, services=[WEB], keep_weights="all", purge="servers")["changed"] is False
+    assert call(ipvs, fake, services=[WEB])["plan"] == [PLAN[2].replace("-a", "-e")]
+
+
+def test_sync_daemons_left_out_and_empty(call):
+    fake = FakeIpvsadm()
+    call(ipvs, fake, sync_daemons=[{"role": "master", "interface": "eth0", "sync_id": 7}])
+    kept = call(ipvs, fake, services=[WEB])
+    assert kept["sync_daemons"] == [{"role": "master", "interface": "eth0", "sync_id": 7}]
+    stopped = call(ipvs, fake, sync_daemons=[])
+    assert (stopped["plan"], stopped["sync_daemons"]) == (["--stop-daemon master"], [])
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"services": [{**WEB, "protocol": "icmp"}]},
+            "services[0] (icmp 192.0.2.1 port 80): protocol: must be one of",
+        ),
+        (
+            {"services": [WEB, WEB]},
+            "services[1] (tcp 192.0.2.1 port 80): address or fwmark: the same service as services[0]",
+        ),
+        (
+            {"services": [WEB, {"fwmark": 1, "scheduler": "bogus"}]},
+            "fwmark 1: scheduler: the kernel has no 'bogus'; it offers",
+        ),
+        ({"services": [WEB], "purge": "services"}, "purge_scope: is required with purge: services"),
+        (
+            {"services": [{**WEB, "servers": [{"address": "10.0.0.1", "weight": 65536}]}]},
+            "services[0] (tcp 192.0.2.1 port 80), servers[0] (10.0.0.1): weight: must be an integer from 0 to 65535",
+        ),
+    ],
+)
+@pytest.mark.parametrize("check", [False, True])
+def test_wrong_input_fails_with_a_sentence_and_changes_nothing(call, values, sentence, check):
+    fake = FakeIpvsadm()
+    result = call(ipvs, fake, check=check, **values)
+    assert result["failed"] is True
+    assert result["msg"].startswith(sentence)
+    assert fake.virtuals == {}
+
+
+def test_a_refusal_returns_the_plan(call):
+    fake = FakeIpvsadm()
+    fake.refuse = r"10\.0\.0\.2"
+    result = call(ipvs, fake, services=[WEB])
+    assert result["failed"] is True
+    assert result["plan"] == PLAN
+    assert f"tcp 192.0.2.1:80, real server 10.0.0.2:80 ({PLAN[2]})" in result["msg"]
+    assert fake.virtuals == {}
+
+
+def test_ipvsadm_is_missing(call):
+    assert "ipvsadm is not installed" in call(ipvs, None, services=[WEB])["msg"]
+    checked = call(ipvs, None, check=True, services=[WEB])
+    assert checked["plan"] == PLAN
+    assert "ipvsadm is not installed" in str(checked["warnings"])
+
+
+def test_info(call):
+    fake = FakeIpvsadm()
+    call(ipvs, fake, services=[WEB], timeouts={"udp": 60})
+    fake.calls.clear()
+    info = call(ipvs_info, fake)
+    assert len(fake.calls) == 1
+    assert (info["changed"], info["available"], info["version"]) == (False, True, "1.31")
+    assert info["timeouts"] == {"tcp": 900, "tcp_fin": 120, "udp": 60}
+    (service,) = info["services"]
+    assert service["connections"] == service["active_connections"] == 0
+    assert [(server["address"], server["weight"], server["in_bytes"]) for server in service["servers"]] == [
+        ("10.0.0.1", 2, 0),
+        ("10.0.0.2", 1, 0),
+    ]
+
+
+def test_info_without_ipvs_loads_nothing(call):
+    fake = FakeIpvsadm()
+    fake.loaded = False
+    info = call(ipvs_info, fake)
+    assert (info["available"], info["version"], info["services"]) == (False, None, [])
+    assert fake.calls == []
+    assert call(ipvs_info, None)["available"] is False
