@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import sys
@@ -15,17 +16,17 @@ from .wire import Cmd, Status, pad, text
 
 def _ask_tracker(config: Config, command: Cmd, body: bytes = b"") -> bytes:
     """The answer of the first tracker that can be reached."""
-    last = wire.fail(2)
+    failure = wire.fail(errno.ENOENT)
     for tracker in config.trackers():
         try:
-            with wire.connect(tracker) as sock:
-                return wire.call(sock, command, body)
-        except wire.ServerError:
-            raise
+            sock = wire.connect(tracker)
         except OSError as error:
             print(f"ERROR - connect to {tracker[0]}:{tracker[1]} fail, {error}", file=sys.stderr)
-            last = error
-    raise last
+            failure = error
+            continue
+        with sock:
+            return wire.call(sock, command, body)
+    raise failure
 
 
 def _ask_storage(config: Config, query: Cmd, command: Cmd, file_id: str, head: bytes = b"") -> bytes:
@@ -63,8 +64,7 @@ def delete(config: Config, file_id: str) -> None:
 def info(config: Config, file_id: str) -> None:
     """Print what the file id tells."""
     file = wire.FileName.decode(file_id)
-    print(f"source storage id: {0 if '.' in file.source else file.source}")
-    print(f"source ip address: {file.source if '.' in file.source else ''}")
+    print(f"source storage id: 0\nsource ip address: {file.source}")
     print(f"file create timestamp: {_moment(file.timestamp)}")
     print(f"file size: {file.size}\nfile crc32: {file.crc} (0x{file.crc:08X})")
 

@@ -23,7 +23,7 @@ class Config:
     """A configuration file in upstream's format. A number that is none counts as not set, as upstream's atoi has it."""
 
     def __init__(self, path: str) -> None:
-        self.path, self.items = path, {}
+        self.items = {}
         for line in Path(path).read_text(encoding="utf-8").splitlines():
             key, equals, value = line.partition("=")
             if equals and not key.lstrip().startswith("#"):
@@ -59,16 +59,18 @@ class Config:
 class Connection(socketserver.BaseRequestHandler):
     """One connection; a daemon keeps in its attributes what it has learnt of the other side."""
 
+    storage, source = None, ""
+
     def handle(self) -> None:
-        self.peer, result = self.client_address[0], 0
+        self.peer, status = self.client_address[0], 0
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         try:
-            while result != errno.EINVAL:  # after a malformed request upstream closes
+            while status != errno.EINVAL:  # after a malformed request upstream closes
                 command, _status, body = wire.receive(self.request)
                 if command == wire.Cmd.QUIT:
                     break
-                answer, result = self._answer(command, body)
-                wire.send(self.request, wire.Cmd.RESPONSE, answer, result)
+                answer, status = self._answer(command, body)
+                self.request.sendall(wire.HEADER.pack(len(answer), wire.Cmd.RESPONSE, status) + answer)
         except OSError:
             pass  # gone: there is nobody to tell
         self.server.closed(self)
@@ -77,11 +79,11 @@ class Connection(socketserver.BaseRequestHandler):
         try:
             return self.server.answer(self, wire.Cmd(command), body), 0
         except OSError as error:
-            result, reason = error.errno or errno.EIO, error.strerror
+            status, reason = error.errno or errno.EIO, error.strerror
         except (ValueError, AttributeError, LookupError, struct.error) as error:
-            result, reason = errno.EINVAL, f"malformed or not simulated: {error}"
-        logging.error("client %s, cmd %d: errno %d, %s", self.peer, command, result, reason)
-        return b"", result
+            status, reason = errno.EINVAL, f"malformed or not simulated: {error}"
+        logging.error("client %s, cmd %d: errno %d, %s", self.peer, command, status, reason)
+        return b"", status
 
 
 class Daemon(socketserver.ThreadingTCPServer):
@@ -109,18 +111,15 @@ class Daemon(socketserver.ThreadingTCPServer):
     def closed(self, connection: Connection) -> None:
         """A connection has ended."""
 
-    def save(self) -> None:
-        """Bring everything that must not be lost to disk."""
 
-
-def _stop(pid_file: Path, only_look: bool) -> None:
+def _signal_running(pid_file: Path, action: str) -> None:
+    """Before `stop` and `restart`: end the daemon of this pid file. Before `start`: raise `OSError` if it runs."""
     process = Path("/proc", str(int(pid_file.read_text())))
-    if process.exists() and pid_file.stem.encode() in (process / "cmdline").read_bytes():
-        if only_look:
+    while process.exists() and pid_file.stem.encode() in (process / "cmdline").read_bytes():
+        if action == "start":
             raise wire.fail(errno.EEXIST)
         os.kill(int(process.name), signal.SIGTERM)
-        while process.exists():
-            time.sleep(0.1)
+        time.sleep(0.2)
 
 
 def _daemonize(pid_file: Path) -> None:
@@ -145,15 +144,16 @@ def run(name: str, arguments: list[str], kind: type[Daemon]) -> int:
     try:
         config = Config(config_file)
         base = Path(config.text("base_path", "/base_path is missing"))
-        pid_file = base / "data" / f"{name}.pid"
-        for directory in ("data", "logs"):
-            (base / directory).mkdir(exist_ok=True)
+        pid_file, log_file = base / "data" / f"{name}.pid", base / "logs" / f"{name[5:]}.log"
+        for path in (pid_file, log_file):
+            path.parent.mkdir(exist_ok=True)
         if action == "stop" or (action and pid_file.exists()):
-            _stop(pid_file, action == "start")
+            _signal_running(pid_file, action)
         if action == "stop":
             return 0
-        form = "[%(asctime)s] %(levelname)s - %(message)s"
-        logging.basicConfig(filename=base / "logs" / f"{name[5:]}.log", level=logging.INFO, format=form)
+        logging.basicConfig(
+            filename=log_file, level="INFO", format="[%(asctime)s] %(levelname)s - %(message)s"
+        )
         logging.info(NOTICE)
         daemon = kind(config, base)
     except (OSError, ValueError) as error:
@@ -161,7 +161,6 @@ def run(name: str, arguments: list[str], kind: type[Daemon]) -> int:
         print(f"{error}: exit abnormally!", file=sys.stderr)
         return max(getattr(error, "errno", errno.EINVAL), 1)
     _daemonize(pid_file)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     endings = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
     signal.pthread_sigmask(signal.SIG_BLOCK, endings)
     for target in [daemon.serve_forever, *daemon.threads]:

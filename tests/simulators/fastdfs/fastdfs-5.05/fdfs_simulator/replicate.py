@@ -112,8 +112,5 @@ class Replicator(threading.Thread):
                 command = Cmd.SYNC_CREATE if operation in "Cc" else Cmd.SYNC_UPDATE
                 wire.call(sock, command, struct.pack(">qqi", len(name), len(content), when) + named + content)
             mark["sync_row_count"] += 1
-        except FileNotFoundError:
-            pass  # deleted since
-        except wire.ServerError as error:
-            if error.errno not in (errno.EEXIST, errno.ENOENT):
-                raise
+        except (FileNotFoundError, FileExistsError):
+            pass  # deleted since, or there already

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import logging
 import os
 import random
@@ -34,7 +33,7 @@ class Storage(daemon.Daemon):
         )
         if not self.group.isalnum() or not 0 < self.subdirs <= 256 or "127.0.0.1" in dict(self.trackers):
             raise ValueError("group_name, subdir_count_per_path or a tracker_server of 127.0.0.1 is invalid")
-        self.ip, self.id = self._ask_trackers()
+        self.id = self._ask_trackers()
         paths = [
             self.config.text(f"store_path{n}", str(self.data.parent))
             for n in range(number("store_path_count", 1))
@@ -54,18 +53,19 @@ class Storage(daemon.Daemon):
             *(lambda tracker=tracker: self._report(tracker) for tracker in self.trackers),
         ]
 
-    def _ask_trackers(self) -> tuple[str, str]:
-        """Own address and id, from the first tracker that answers: without one, a storage server never starts."""
-        for tracker in itertools.cycle(self.trackers):
-            try:
-                with wire.connect(tracker, self.bind) as sock:
-                    return sock.getsockname()[0], wire.call(sock, Cmd.GET_SERVER_ID, pad(self.group)).decode()
-            except OSError as error:
-                logging.error("tracker server %s:%d: %s", *tracker, error)
+    def _ask_trackers(self) -> str:
+        """Our own address, which is our id, from the first tracker that answers: without one, none of us ever starts."""
+        while True:
+            for tracker in self.trackers:
+                try:
+                    with wire.connect(tracker, self.bind) as sock:
+                        return wire.call(sock, Cmd.GET_SERVER_ID, pad(self.group)).decode()
+                except OSError as error:
+                    logging.error("tracker server %s:%d: %s", *tracker, error)
             time.sleep(1)
-        raise AssertionError("cycle ends never")
 
     def save(self) -> None:
+        """Bring everything that must not be lost to disk."""
         self.binlog.flush()
         save_values(self.data / ".data_init_flag", self.state)
         save_values(self.data / "storage_stat.dat", self.stat)
@@ -165,7 +165,7 @@ class Storage(daemon.Daemon):
         high, low = divmod(turn % self.subdirs**2, self.subdirs)
         extension = f".{text(body[9:15])}" if text(body[9:15]) else ""
         digits = "".join(random.choices("0123456789", k=7 - len(extension)))
-        encoded = wire.FileName(self.ip, int(time.time()), size, wire.crc32(content)).encode()
+        encoded = wire.FileName(self.id, int(time.time()), size, wire.crc32(content)).encode()
         name = f"M{path_index % 0xFF:02X}/{high:02X}/{low:02X}/{encoded}{digits}{extension}"
         self.store.write(name, content)
         self._log("C", name)

@@ -10,10 +10,9 @@ import struct
 import time
 from collections import defaultdict
 
-from . import daemon, wire
-from .wire import Status, fail, pad, text
+from .daemon import Daemon
+from .wire import BRIEF, GROUP, JOIN, STAT, STAT_NAMES, STORAGE, SYNC, FileName, Join, Status, fail, pad, text
 
-_GONE = (Status.DELETED, Status.IP_CHANGED)
 _NEW = (Status.INIT, Status.WAIT_SYNC, Status.SYNCING)
 _HAVE_FILES = (Status.OFFLINE, Status.ONLINE, Status.ACTIVE)
 
@@ -21,10 +20,11 @@ _HAVE_FILES = (Status.OFFLINE, Status.ONLINE, Status.ACTIVE)
 class Storage:
     """One storage server. `paths` holds (total MB, free MB) of each store path; `stat` the values of STAT_NAMES."""
 
-    def __init__(self, group: str, ip: str, join: wire.Join) -> None:
-        self.group, self.ip, self.join, self.status = group, ip, join, int(Status.INIT)
+    def __init__(self, group: str, ip: str, join: Join) -> None:
+        self.group, self.ip, self.join = group, ip, join
+        self.status = int(Status.INIT if join.first else join.status)
         self.source, self.until = "", 0  # who sends it the files that are older than `until`
-        self.paths, self.write_path, self.stat = [], 0, [0] * len(wire.STAT_NAMES)
+        self.paths, self.write_path, self.stat = [], 0, [0] * len(STAT_NAMES)
 
     def space(self) -> list[int]:
         """Total and free MB."""
@@ -34,27 +34,30 @@ class Storage:
         """As clients hear of it."""
         return pad(self.group) + pad(self.ip, 15) + struct.pack(">q", self.join.port)
 
+    def sync(self) -> bytes:
+        """Its source, if it has one."""
+        return SYNC.pack(pad(self.source), self.until) if self.source else b""
+
     def record(self) -> bytes:
         """As fdfs_monitor hears of it."""
-        join, ip, stat = self.join, pad(self.ip), wire.STAT.pack(*self.stat)
-        numbers = [join.join_time, join.up_time, *self.space(), join.priority, join.path_count, join.subdirs]
-        numbers += [self.write_path, join.port, join.http_port]
-        names = (ip, ip, join.domain, pad(self.source), join.version)
-        return wire.STORAGE.pack(self.status, *names, *numbers, stat, 0)
+        join, ip = self.join, pad(self.ip)
+        numbers = (join.priority, join.path_count, join.subdirs, self.write_path, join.port, join.http_port)
+        names, times = (ip, ip, join.domain, pad(self.source), join.version), (join.join_time, join.up_time)
+        return STORAGE.pack(self.status, *names, *times, *self.space(), *numbers, STAT.pack(*self.stat), 0)
 
 
-class Tracker(daemon.Daemon):
+class Tracker(Daemon):
     """The answers to each command. A connection that has joined carries its `storage`."""
 
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
         self.turns, self.started, self.changes = defaultdict(itertools.count), int(time.time()), 1
         self.reserved = self.config.text("reserved_storage_space", "1GB")
-        self._has_space(0, 0)  # refuses a reserve that cannot be read
+        self._has_space((0, 0))  # refuses a reserve that cannot be read
         self.state = self.data / "simulated_storages.pickle"
         self.storages = pickle.loads(self.state.read_bytes()) if self.state.exists() else {}
         for storage in self.storages.values():
-            storage.status = Status.OFFLINE if storage.status in _HAVE_FILES else storage.status
+            self._offline(storage)
         self.threads = [self._watch]
 
     def answer(self, connection, command, body: bytes) -> bytes:
@@ -62,20 +65,28 @@ class Tracker(daemon.Daemon):
             return super().answer(connection, command, body)
 
     def save(self) -> None:
+        """Bring everything that must not be lost to disk."""
         self.state.with_suffix(".tmp").write_bytes(pickle.dumps(self.storages))
         self.state.with_suffix(".tmp").replace(self.state)
 
     def closed(self, connection) -> None:
-        storage = getattr(connection, "storage", None)
-        if storage and storage.status in _HAVE_FILES:
-            self._set_status(storage, Status.OFFLINE)
+        if connection.storage:
+            self._offline(connection.storage)
 
     def _watch(self) -> None:
         interval = self.config.number("check_active_interval", 100)
         while not self.stopping.wait(interval):
             for storage in list(self.storages.values()):
-                if storage.status == Status.ACTIVE and time.time() - storage.stat[-1] > interval:
-                    self._set_status(storage, Status.OFFLINE)
+                if time.time() - storage.stat[-1] > interval:
+                    self._offline(storage)
+
+    def _offline(self, storage: Storage) -> None:
+        self._set_status(storage, Status.OFFLINE if storage.status in _HAVE_FILES else storage.status)
+
+    def _set_status(self, storage: Storage, status: int) -> None:
+        with self.lock:
+            self.changes += storage.status != status
+            storage.status = status
 
     def _members(self, group: str, *statuses: int) -> list[Storage]:
         """The servers of a group in upstream's order; only those with one of `statuses`, if any is given."""
@@ -83,11 +94,6 @@ class Tracker(daemon.Daemon):
         if not members:
             raise fail(errno.ENOENT)
         return [storage for storage in members if not statuses or storage.status in statuses]
-
-    def _set_status(self, storage: Storage, status: int) -> None:
-        with self.lock:
-            self.changes += storage.status != status
-            storage.status = status
 
     # Asked by storage servers
 
@@ -98,27 +104,27 @@ class Tracker(daemon.Daemon):
         return body[16:] or connection.peer.encode()
 
     def do_join(self, connection, body: bytes) -> bytes:
-        join = wire.Join(*wire.JOIN.unpack(body[: wire.JOIN.size]))
+        join = Join(*JOIN.unpack(body[: JOIN.size]))
         key, alike = (text(join.group), connection.peer), (join.port, join.subdirs)
         others = [
-            s for k, s in self.storages.items() if k[0] == key[0] and k != key and s.status not in _GONE
+            s.join
+            for k, s in self.storages.items()
+            if k[0] == key[0] and k != key and s.status != Status.DELETED
         ]
-        if any((s.join.port, s.join.subdirs) != alike or s.join.path_count > join.path_count for s in others):
+        if any(
+            (other.port, other.subdirs) != alike or other.path_count > join.path_count for other in others
+        ):
             raise ValueError("port, subdir_count_per_path or store_path_count is not the group's")
         if not (
             key[0].isalnum() and join.port > 0 and 0 < join.path_count <= 256 and 0 < join.subdirs <= 256
         ):
             raise ValueError(f"invalid join: {join}")
-        if key not in self.storages:
-            if not join.first and join.status in (-1, *_GONE, Status.NONE):
-                raise fail(errno.EFAULT)
-            self.storages[key] = Storage(*key, join)
-            self.storages[key].status = Status.INIT if join.first else join.status
-        connection.storage, connection.known = self.storages[key], 0
-        storage = connection.storage
-        storage.join = join
+        if key not in self.storages and not join.first and not Status.INIT <= join.status <= Status.ACTIVE:
+            raise fail(errno.EFAULT)
+        storage = connection.storage = self.storages.setdefault(key, Storage(*key, join))
+        storage.join, connection.known = join, 0
         if storage.status not in _NEW:
-            storage.status = Status.INIT if storage.status in _GONE else Status.ONLINE
+            storage.status = Status.INIT if storage.status == Status.DELETED else Status.ONLINE
         self.changes += 1
         self.save()
         return pad(storage.source)
@@ -128,15 +134,14 @@ class Tracker(daemon.Daemon):
         if connection.known == self.changes:
             return b"\0"
         connection.known, members = self.changes, self._members(connection.storage.group)
-        return b"\4" + b"".join(wire.BRIEF.pack(s.status, s.join.port, pad(s.ip), pad(s.ip)) for s in members)
+        return b"\4" + b"".join(BRIEF.pack(s.status, s.join.port, pad(s.ip), pad(s.ip)) for s in members)
 
     def do_beat(self, connection, body: bytes) -> bytes:
         storage = connection.storage
         if body:
-            storage.stat[:-2] = wire.STAT.unpack(body)[:-2]
+            storage.stat[:-2] = STAT.unpack(body)[:-2]
         storage.stat[-1] = int(time.time())
-        if storage.status not in (*_NEW, Status.IP_CHANGED):
-            self._set_status(storage, Status.ACTIVE)
+        self._set_status(storage, storage.status if storage.status in _NEW else Status.ACTIVE)
         return self._news(connection)
 
     def do_disk_usage(self, connection, body: bytes) -> bytes:
@@ -149,10 +154,10 @@ class Tracker(daemon.Daemon):
         return self._news(connection)
 
     def do_report_status(self, connection, body: bytes) -> bytes:
-        for status, _port, ip, _ip in wire.BRIEF.iter_unpack(body[16:]):
+        for status, _port, ip, _ip in BRIEF.iter_unpack(body[16:]):
             storage = self.storages.get((text(body[:16]), text(ip)))
             moving = storage and storage.status in (Status.WAIT_SYNC, Status.SYNCING, Status.OFFLINE)
-            if moving and (storage.status < status < Status.NONE or status in _GONE):
+            if moving and storage.status < status < Status.NONE:
                 self._set_status(storage, status)
         return b""
 
@@ -168,16 +173,11 @@ class Tracker(daemon.Daemon):
             raise fail(errno.ENOENT)
         storage.source, storage.until = (sources or [""])[0], int(time.time())
         self._set_status(storage, Status.WAIT_SYNC if others else Status.ONLINE)
-        return self._source(storage)
-
-    def _source(self, storage: Storage) -> bytes:
-        return wire.SYNC.pack(pad(storage.source), storage.until) if storage.source else b""
+        return storage.sync()
 
     def do_sync_notify(self, connection, body: bytes) -> bytes:
-        storage, (source, until) = connection.storage, wire.SYNC.unpack(body)
+        storage, (source, until) = connection.storage, SYNC.unpack(body)
         if text(source) and not storage.source:
-            if (storage.group, text(source)) not in self.storages:
-                raise fail(errno.ENOENT)
             storage.source, storage.until = text(source), until
         if storage.status == Status.INIT or (storage.status in _NEW and not text(source)):
             self._set_status(storage, Status.WAIT_SYNC if text(source) else Status.ONLINE)
@@ -185,11 +185,11 @@ class Tracker(daemon.Daemon):
 
     def do_sync_src_req(self, connection, body: bytes) -> bytes:
         storage = self.storages.get((text(body[:16]), text(body[16:])))
-        if storage is None or storage.status in (Status.INIT, *_GONE):
+        if storage is None or storage.status in (Status.INIT, Status.DELETED):
             raise fail(errno.ENOENT)
-        return self._source(storage)
+        return storage.sync()
 
-    do_changelog = daemon.Daemon.do_active_test
+    do_changelog = Daemon.do_active_test
 
     # Asked by clients
 
@@ -216,7 +216,7 @@ class Tracker(daemon.Daemon):
                 join.subdirs,
                 0,
             ]
-            records.append(wire.GROUP.pack(pad(group, 17), *self._space(group), 0, *numbers))
+            records.append(GROUP.pack(pad(group), *self._space(group), 0, *numbers))
         return b"".join(records)
 
     def do_list_storages(self, connection, body: bytes) -> bytes:
@@ -226,21 +226,18 @@ class Tracker(daemon.Daemon):
         return b"".join(members)
 
     def do_delete_storage(self, connection, body: bytes) -> bytes:
-        members = self._members(text(body[:16]))
-        storage = next((s for s in members if s.ip == text(body[16:])), None)
-        if storage is None:
-            raise fail(errno.ENOENT)
-        if storage.status in (Status.ONLINE, Status.ACTIVE, Status.DELETED):
-            raise fail(errno.EALREADY if storage.status == Status.DELETED else errno.EBUSY)
-        for other in members:
-            other.source = "" if other.source == storage.ip else other.source
+        storage = self.storages.get((text(body[:16]), text(body[16:])))
+        if storage is None or storage.status == Status.DELETED:
+            raise fail(errno.ENOENT if storage is None else errno.EALREADY)
+        if storage.status in (Status.ONLINE, Status.ACTIVE):
+            raise fail(errno.EBUSY)
         self._set_status(storage, Status.DELETED)
         return b""
 
-    def _has_space(self, total: int, free: int) -> bool:
+    def _has_space(self, space: tuple[int, int]) -> bool:
         number, unit = re.fullmatch(r"([\d.]+)\s*([KMGT%]?)B?", self.reserved.upper()).groups()
-        return free > float(number) * (
-            total / 100 if unit == "%" else 1024 ** (" KMGT".index(unit or " ") - 2)
+        return space[1] > float(number) * (
+            space[0] / 100 if unit == "%" else 1024 ** (" KMGT".index(unit or " ") - 2)
         )
 
     def _turn(self, name: str, choices: list):
@@ -263,7 +260,7 @@ class Tracker(daemon.Daemon):
             raise fail(errno.ENOENT)
         group = max(groups, key=lambda name: self._space(name)[1]) if lookup == 2 else self._turn("", groups)
         storage = self._writable(group)
-        paths = [index for index, space in enumerate(storage.paths) if self._has_space(*space)]
+        paths = [index for index, space in enumerate(storage.paths) if self._has_space(space)]
         if not paths:
             raise fail(errno.ENOSPC)
         storage.write_path = self._turn(f"{group} {storage.ip}", paths)
@@ -273,7 +270,7 @@ class Tracker(daemon.Daemon):
 
     def _holders(self, body: bytes) -> tuple[list[Storage], list[Storage]]:
         """Who certainly has the file of this id, else all that are active; and its source, if active."""
-        active, name = self._members(text(body[:16]), Status.ACTIVE), wire.FileName.decode(text(body[16:]))
+        active, name = self._members(text(body[:16]), Status.ACTIVE), FileName.decode(text(body[16:]))
         if not active:
             raise fail(errno.ENOENT)
         source = [s for s in active if s.ip == name.source]

@@ -59,10 +59,6 @@ class Status(enum.IntEnum):
     RECOVERY, NONE = 9, 99
 
 
-class ServerError(OSError):
-    """The other side answered with a status that is not 0 (`errno`)."""
-
-
 def fail(number: int) -> OSError:
     """The exception that becomes this status in the answer."""
     return OSError(number, os.strerror(number))
@@ -94,17 +90,12 @@ def receive(sock: socket.socket) -> tuple[int, int, bytes]:
     return command, status, _receive_exactly(sock, size)
 
 
-def send(sock: socket.socket, command: int, body: bytes = b"", status: int = 0) -> None:
-    """Send one packet."""
-    sock.sendall(HEADER.pack(len(body), command, status) + body)
-
-
 def call(sock: socket.socket, command: int, body: bytes = b"") -> bytes:
-    """Ask and return the body of the answer; raises `ServerError` with the answer's status."""
-    send(sock, command, body)
-    _command, result, answer = receive(sock)
-    if result:
-        raise ServerError(result, os.strerror(result))
+    """Ask and return the body of the answer; raises `OSError` with the answer's status."""
+    sock.sendall(HEADER.pack(len(body), command, 0) + body)
+    _command, status, answer = receive(sock)
+    if status:
+        raise fail(status)
     return answer
 
 
@@ -131,7 +122,7 @@ def crc32(data: bytes) -> int:
 
 
 class FileName(namedtuple("FileName", "source timestamp size crc")):
-    """What the 27 base64 characters of a file id carry. `source` is an address, or a storage id in digits."""
+    """What the 27 base64 characters of a file id carry. `source` is an address."""
 
     def encode(self) -> str:
         """The 27 characters. Below 4 GiB the upper half of the size is random: equal files get unequal names."""
@@ -145,6 +136,5 @@ class FileName(namedtuple("FileName", "source timestamp size crc")):
         raw = base64.b64decode(name.rsplit("/", 1)[-1][:27] + "=", b"-_", validate=True)
         if len(raw) != 20:
             raise ValueError(f"not a file id: {name}")
-        number, timestamp, size, crc = struct.unpack("<I", raw[:4]) + struct.unpack(">IQI", raw[4:])
-        source = str(number) if 0 < number < 1 << 24 else socket.inet_ntoa(raw[:4])
-        return cls(source, timestamp, size & 0xFFFFFFFF if size >> 63 else size, crc)
+        timestamp, size, crc = struct.unpack(">IQI", raw[4:])
+        return cls(socket.inet_ntoa(raw[:4]), timestamp, size & 0xFFFFFFFF if size >> 63 else size, crc)
