@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-SIMULATOR = Path(__file__).resolve().parents[2] / "simulators" / "fastdfs"
-sys.path[:0] = [str(Path(__file__).parent), str(SIMULATOR / "fastdfs-5.05")]
-from fdfs_cluster import Cluster, build  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parent))
+from fdfs_cluster import SIMULATOR, Cluster, build
+
+sys.path.insert(0, str(SIMULATOR / "fastdfs-5.05"))
 
 
 @pytest.fixture

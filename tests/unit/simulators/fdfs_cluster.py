@@ -11,6 +11,8 @@ import tarfile
 import time
 from pathlib import Path
 
+SIMULATOR = Path(__file__).resolve().parents[2] / "simulators" / "fastdfs"
+
 
 def wait_for(condition, seconds=20.0, what="the condition"):
     """Ask until the answer is true and return it; fails after so many seconds."""
