@@ -14,6 +14,7 @@ Standard input is one JSON object:
 Standard output is one JSON object: missing (names that the cache lacks), archives (piece -> path, filled only
 when something has to be compiled), downloaded (pieces). A failure is one sentence a line on standard error, exit 1.
 """
+
 from __future__ import annotations
 
 import hashlib
