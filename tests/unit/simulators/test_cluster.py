@@ -75,7 +75,7 @@ def test_a_new_storage_and_a_wiped_one_get_the_old_files(cluster, simulated):
     cluster.wait_active(simulated, first)
     files = {cluster.upload(simulated, content): content for content in (b"1", b"22", b"333")}
     second = cluster.storage(simulated, 22)
-    assert cluster.states(simulated)[second.address] != "ACTIVE"
+    assert cluster.states(simulated).get(second.address) != "ACTIVE"
     cluster.wait_active(simulated, first, second)
     wait_for_files(second, files)
     for _ in range(4):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import logging
@@ -14,6 +15,7 @@ import struct
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 from . import NOTICE, wire
@@ -48,12 +50,10 @@ class Config:
     def allowed_hosts(self) -> list[ipaddress.IPv4Network]:
         """`allow_hosts`: names, addresses, and networks from /16 to /31 as upstream takes them, else `ValueError`."""
         values = self.items.get("allow_hosts", ["*"])
-        if "*" in values:
-            return [ipaddress.IPv4Network("0.0.0.0/0")]
         if any("/" in value and not 16 <= int(value.partition("/")[2]) <= 31 for value in values):
             raise ValueError(f"allow_hosts={values}: a network is /16 to /31")
-        values = [value if "/" in value else socket.gethostbyname(value) for value in values]
-        return [ipaddress.IPv4Network(value, strict=False) for value in values]
+        names = [value if "/" in value or value == "*" else socket.gethostbyname(value) for value in values]
+        return [ipaddress.IPv4Network(name.replace("*", "0.0.0.0/0"), strict=False) for name in names]
 
 
 class Connection(socketserver.BaseRequestHandler):
@@ -62,32 +62,20 @@ class Connection(socketserver.BaseRequestHandler):
     storage, source = None, ""
 
     def handle(self) -> None:
-        self.peer, status = self.client_address[0], 0
         self.request.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        try:
+        self.peer, status = self.client_address[0], 0
+        with contextlib.suppress(OSError):  # gone: there is nobody to tell
             while status != errno.EINVAL:  # after a malformed request upstream closes
                 command, _status, body = wire.receive(self.request)
                 if command == wire.Cmd.QUIT:
                     break
-                answer, status = self._answer(command, body)
+                answer, status = self.server.answer(self, command, body)
                 self.request.sendall(wire.HEADER.pack(len(answer), wire.Cmd.RESPONSE, status) + answer)
-        except OSError:
-            pass  # gone: there is nobody to tell
         self.server.closed(self)
-
-    def _answer(self, command: int, body: bytes) -> tuple[bytes, int]:
-        try:
-            return self.server.answer(self, wire.Cmd(command), body), 0
-        except OSError as error:
-            status, reason = error.errno or errno.EIO, error.strerror
-        except (ValueError, AttributeError, LookupError, struct.error) as error:
-            status, reason = errno.EINVAL, f"malformed or not simulated: {error}"
-        logging.error("client %s, cmd %d: errno %d, %s", self.peer, command, status, reason)
-        return b"", status
 
 
 class Daemon(socketserver.ThreadingTCPServer):
-    """The command NAME is answered by `do_name(connection, body)`; `threads` run besides."""
+    """The command NAME is answered by `do_name(connection, body)`, one at a time; `threads` run besides."""
 
     allow_reuse_address = daemon_threads = True
     request_queue_size = 128
@@ -95,15 +83,32 @@ class Daemon(socketserver.ThreadingTCPServer):
     def __init__(self, config: Config, base: Path) -> None:
         self.config, self.data, self.allowed = config, base / "data", config.allowed_hosts()
         self.bind, self.port = config.text("bind_addr"), config.number("port", 0)
-        self.lock, self.stopping, self.threads = threading.RLock(), threading.Event(), []
+        self.lock, self.stopping, self.threads, self.stat = (
+            threading.RLock(),
+            threading.Event(),
+            [],
+            Counter(),
+        )
         super().__init__((self.bind, self.port), Connection)
 
     def verify_request(self, request, client_address) -> bool:
         return any(ipaddress.IPv4Address(client_address[0]) in network for network in self.allowed)
 
-    def answer(self, connection: Connection, command: wire.Cmd, body: bytes) -> bytes:
-        """The body of the answer; an `OSError` becomes its status."""
-        return getattr(self, f"do_{command.name.lower()}")(connection, body)
+    def answer(self, connection: Connection, command: int, body: bytes) -> tuple[bytes, int]:
+        """Body and status of the answer: an `OSError` becomes its status."""
+        try:
+            name = wire.Cmd(command).name.lower()
+            self.stat[f"total_{name}_count"] += 1
+            with self.lock:
+                answer = getattr(self, f"do_{name}")(connection, body)
+            self.stat[f"success_{name}_count"] += 1
+            return answer, 0
+        except OSError as error:
+            status, reason = error.errno or errno.EIO, error.strerror
+        except (ValueError, AttributeError, LookupError, struct.error) as error:
+            status, reason = errno.EINVAL, f"malformed or not simulated: {error}"
+        logging.error("client %s, cmd %d: errno %d, %s", connection.peer, command, status, reason)
+        return b"", status
 
     def do_active_test(self, connection: Connection, body: bytes) -> bytes:
         return b""

@@ -2,66 +2,44 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import struct
 import threading
 import time
 
-from . import wire
 from .store import load_values, save_values
-from .wire import Cmd, Status, pad, text
-
-_GONE = (Status.DELETED, Status.IP_CHANGED, Status.NONE)
-_REACHABLE = (Status.ACTIVE, Status.WAIT_SYNC, Status.SYNCING)
+from .wire import BRIEF, SYNC, Cmd, Status, call, connect, pad, text
 
 
 class Replicator(threading.Thread):
-    """Follows the binlog for the member `peer_id`; `status` is what the trackers say of it."""
+    """Follows the binlog for the member at `ip`; `status` is what the trackers say of it."""
 
-    def __init__(self, storage, peer_id: str, address: tuple[str, int]) -> None:
+    def __init__(self, storage, ip: str) -> None:
         super().__init__(daemon=True)
-        self.storage, self.peer_id, self.address, self.status = storage, peer_id, address, int(Status.INIT)
-        self.mark_file = storage.data / "sync" / f"{peer_id}_{storage.port}.mark"
+        self.storage, self.ip, self.status = storage, ip, int(Status.INIT)
+        self.mark_file = storage.data / "sync" / f"{ip}_{storage.port}.mark"
 
     def run(self) -> None:
-        while self.status not in _GONE and not self.storage.stopping.wait(1):
-            if self.status in _REACHABLE:
+        while self.status != Status.DELETED and not self.storage.stopping.wait(1):
+            if self.status in (Status.ACTIVE, Status.WAIT_SYNC, Status.SYNCING):
                 try:
-                    with wire.connect(self.address, self.storage.bind) as sock:
+                    with connect((self.ip, self.storage.port), self.storage.bind) as sock:
                         self._follow(sock)
                 except OSError as error:
-                    logging.error("sync to storage server %s: %s", self.peer_id, error)
-        if self.status in _GONE:
+                    logging.error("sync to storage server %s: %s", self.ip, error)
+        if self.status == Status.DELETED:
             self.mark_file.unlink(missing_ok=True)
-
-    def _tell_trackers(self, command: Cmd, body: bytes) -> bytes:
-        """The first answer of those that every tracker gives."""
-        answers = []
-        for tracker in self.storage.trackers:
-            try:
-                with wire.connect(tracker, self.storage.bind) as sock:
-                    answers.append(wire.call(sock, command, pad(self.storage.group) + body))
-            except OSError as error:
-                logging.error("tracker server %s:%d: %s", *tracker, error)
-        if not answers:
-            raise wire.fail(errno.EAGAIN)
-        return answers[0]
 
     def _report(self, status: int) -> None:
         self.status = status
-        self._tell_trackers(
-            Cmd.REPORT_STATUS, wire.BRIEF.pack(status, 0, pad(self.peer_id), pad(self.address[0]))
-        )
+        self.storage.ask_trackers(Cmd.REPORT_STATUS, BRIEF.pack(status, 0, pad(self.ip), pad(self.ip)))
 
     def _load_mark(self) -> dict[str, int]:
         """Where to go on: a member that is new, or was wiped, starts at the beginning."""
         mark = {key: int(value) for key, value in load_values(self.mark_file).items()}
         if mark and self.status == Status.ACTIVE:
             return mark
-        source, until = wire.SYNC.unpack(
-            self._tell_trackers(Cmd.SYNC_SRC_REQ, pad(self.peer_id)) or bytes(24)
-        )
+        source, until = SYNC.unpack(self.storage.ask_trackers(Cmd.SYNC_SRC_REQ, pad(self.ip)) or bytes(24))
         need_old = int(text(source) == self.storage.id)
         if not mark or self.status == Status.WAIT_SYNC or need_old > mark["need_sync_old"]:
             mark = {"binlog_index": 0, "binlog_offset": 0, "need_sync_old": need_old, "sync_old_done": 0}
@@ -73,7 +51,7 @@ class Replicator(threading.Thread):
         self.mark = mark = self._load_mark()
         if self.status != Status.ACTIVE and not mark["need_sync_old"]:
             return
-        wire.call(sock, Cmd.REPORT_SERVER_ID, pad(storage.id))
+        call(sock, Cmd.REPORT_SERVER_ID, pad(storage.id))
         if self.status == Status.WAIT_SYNC:
             self._report(Status.SYNCING)
         while self.status in (Status.ACTIVE, Status.SYNCING) and not storage.stopping.is_set():
@@ -83,7 +61,7 @@ class Replicator(threading.Thread):
             if self.status == Status.SYNCING:
                 self._report(Status.OFFLINE)  # its next heart-beat makes it ACTIVE
             if time.monotonic() - alive > storage.heart_beat:
-                wire.call(sock, Cmd.ACTIVE_TEST)
+                call(sock, Cmd.ACTIVE_TEST)
                 alive = time.monotonic()
             with storage.binlog.flushed:
                 storage.binlog.flushed.wait(1)
@@ -92,6 +70,8 @@ class Replicator(threading.Thread):
         with self.storage.binlog.path.open("rb") as file:
             file.seek(self.mark["binlog_offset"])
             for line in file:
+                if not line.endswith(b"\n"):
+                    break  # the disk was full: the rest comes later
                 self._send(sock, *line.decode().split()[:3])
                 self.mark["binlog_offset"] += len(line)
                 self.mark["scan_row_count"] += 1
@@ -106,11 +86,11 @@ class Replicator(threading.Thread):
         path, named = self.storage.store.locate(name), pad(self.storage.group) + name.encode()
         try:
             if operation in "Dd" and not path.exists():
-                wire.call(sock, Cmd.SYNC_DELETE, struct.pack(">i", when) + named)
+                call(sock, Cmd.SYNC_DELETE, struct.pack(">i", when) + named)
             elif operation in "CcUu":
                 content = path.read_bytes()
                 command = Cmd.SYNC_CREATE if operation in "Cc" else Cmd.SYNC_UPDATE
-                wire.call(sock, command, struct.pack(">qqi", len(name), len(content), when) + named + content)
+                call(sock, command, struct.pack(">qqi", len(name), len(content), when) + named + content)
             mark["sync_row_count"] += 1
         except (FileNotFoundError, FileExistsError):
             pass  # deleted since, or there already

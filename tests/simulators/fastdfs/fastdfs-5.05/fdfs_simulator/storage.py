@@ -2,149 +2,162 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
 import random
 import struct
+import threading
 import time
-from collections import Counter
 from pathlib import Path
 
-from . import daemon, wire
+from .daemon import Daemon
 from .replicate import Replicator
 from .store import Binlog, Store, load_values, save_values
-from .wire import Cmd, Status, fail, pad, text
+from .wire import (
+    BRIEF,
+    JOIN,
+    STAT,
+    STAT_NAMES,
+    SYNC,
+    Cmd,
+    FileName,
+    Status,
+    call,
+    connect,
+    crc32,
+    fail,
+    pad,
+    text,
+)
 
 
-class Storage(daemon.Daemon):
+class Storage(Daemon):
     """The answers to each command, and one thread for each tracker and each other member of the group."""
 
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
-        number, self.trackers, self.group = (
-            self.config.number,
-            self.config.trackers(),
-            self.config.text("group_name"),
-        )
-        self.subdirs, self.heart_beat = (
-            number("subdir_count_per_path", 256),
-            number("heart_beat_interval", 30),
+        config, base = self.config, str(self.data.parent)
+        self.trackers, self.group = config.trackers(), config.text("group_name")
+        self.heart_beat, self.subdirs = (
+            config.number("heart_beat_interval", 30),
+            config.number("subdir_count_per_path", 256),
         )
         if not self.group.isalnum() or not 0 < self.subdirs <= 256 or "127.0.0.1" in dict(self.trackers):
             raise ValueError("group_name, subdir_count_per_path or a tracker_server of 127.0.0.1 is invalid")
-        self.id = self._ask_trackers()
-        paths = [
-            self.config.text(f"store_path{n}", str(self.data.parent))
-            for n in range(number("store_path_count", 1))
-        ]
-        self.store, self.binlog = (
-            Store([Path(path) for path in paths], self.subdirs),
-            Binlog(self.data / "sync"),
-        )
+        self.id = ""  # is our own address
+        while not self.id:  # as long as no tracker answers, a storage server does not start
+            with contextlib.suppress(BlockingIOError):
+                self.id = self.ask_trackers(Cmd.GET_SERVER_ID).decode()
+            time.sleep(0 if self.id else 1)
+        names = [f"store_path{index}" for index in range(config.number("store_path_count", 1))]
+        self.store = Store([Path(config.text(name, base)) for name in names], self.subdirs)
+        self.binlog, self.joining = Binlog(self.data / "sync"), threading.Lock()
         self.started, self.status = int(time.time()), int(Status.INIT)
         self.peers: dict[str, Replicator] = {}
         self.synced: dict[str, int] = {}  # by source: the time of the last operation that came from there
-        self.state = {"storage_join_time": self.started, "sync_old_done": 0, "sync_src_server": ""}
-        self.state.update({"sync_until_timestamp": 0, **load_values(self.data / ".data_init_flag")})
-        self.stat = Counter({k: int(v) for k, v in load_values(self.data / "storage_stat.dat").items()})
+        self.state = {
+            "storage_join_time": self.started,
+            "sync_old_done": 0,
+            "sync_src_server": "",
+            "sync_until_timestamp": 0,
+        }
+        self.state.update(load_values(self.data / ".data_init_flag"))
+        self.stat.update(
+            {key: int(value) for key, value in load_values(self.data / "storage_stat.dat").items()}
+        )
         self.threads = [
             self._flush,
             *(lambda tracker=tracker: self._report(tracker) for tracker in self.trackers),
         ]
 
-    def _ask_trackers(self) -> str:
-        """Our own address, which is our id, from the first tracker that answers: without one, none of us ever starts."""
-        while True:
-            for tracker in self.trackers:
-                try:
-                    with wire.connect(tracker, self.bind) as sock:
-                        return wire.call(sock, Cmd.GET_SERVER_ID, pad(self.group)).decode()
-                except OSError as error:
-                    logging.error("tracker server %s:%d: %s", *tracker, error)
-            time.sleep(1)
-
     def save(self) -> None:
         """Bring everything that must not be lost to disk."""
         self.binlog.flush()
-        save_values(self.data / ".data_init_flag", self.state)
-        save_values(self.data / "storage_stat.dat", self.stat)
+        with self.lock:
+            save_values(self.data / ".data_init_flag", self.state)
+            save_values(self.data / "storage_stat.dat", dict(self.stat))
 
     def _flush(self) -> None:
         while not self.stopping.wait(self.config.number("sync_binlog_buff_interval", 60) or 60):
-            self.save()
+            try:
+                self.save()
+            except OSError as error:  # a full disk: the lines stay in the buffer
+                logging.error("binlog: %s", error)
 
     # What the trackers hear
 
-    def _report(self, tracker: tuple[str, int]) -> None:
-        while not self.stopping.is_set():
-            pause = self.heart_beat
+    def ask_trackers(self, command: Cmd, body: bytes = b"") -> bytes:
+        """Send group and `body` to every tracker; returns the first answer. Raises `BlockingIOError` without one."""
+        answers = []
+        for tracker in self.trackers:
             try:
-                with wire.connect(tracker, self.bind) as sock:
-                    self._join(sock)
-                    pause = 1
-                    self._beat(sock)
+                with connect(tracker, self.bind) as sock:
+                    answers.append(call(sock, command, pad(self.group) + body))
             except OSError as error:
                 logging.error("tracker server %s:%d: %s", *tracker, error)
-            self.stopping.wait(pause)
+        if not answers:
+            raise fail(errno.EAGAIN)
+        return answers[0]
+
+    def _report(self, tracker: tuple[str, int]) -> None:
+        while not self.stopping.wait(1):
+            try:
+                with connect(tracker, self.bind) as sock:
+                    self._join(sock)
+                    while True:
+                        self._beat(sock)
+                        if self.stopping.wait(self.heart_beat):
+                            return
+            except OSError as error:
+                logging.error("tracker server %s:%d: %s", *tracker, error)
 
     def _join(self, sock) -> None:
-        ports = (self.port, self.config.number("http.server_port", 80))
-        times = (int(self.state["storage_join_time"]), self.started)
-        priority = int(self.config.text("upload_priority", "10"))
-        status = (1 - int(self.state["sync_old_done"]), self.status, len(self.trackers))
-        numbers = (*ports, len(self.store.paths), self.subdirs, priority, *times)
+        config, state = self.config, self.state
+        ports = (self.port, config.number("http.server_port", 80))
+        times = (int(state["storage_join_time"]), self.started)
+        numbers = (*ports, len(self.store.paths), self.subdirs, config.number("upload_priority", 10), *times)
+        status = (1 - int(state["sync_old_done"]), self.status, len(self.trackers))
         addresses = b"".join(pad(f"{host}:{port}", 22) for host, port in self.trackers)
-        join = wire.JOIN.pack(self.group.encode(), *numbers, b"5.05", b"", *status)
-        wire.call(sock, Cmd.JOIN, join + addresses)
-        with self.lock:
-            if not int(self.state["sync_old_done"]):
-                source, until = wire.SYNC.unpack(wire.call(sock, Cmd.SYNC_DEST_REQ) or bytes(24))
-                self.state.update(sync_old_done=1, sync_src_server=text(source), sync_until_timestamp=until)
+        call(sock, Cmd.JOIN, JOIN.pack(self.group.encode(), *numbers, b"5.05", b"", *status) + addresses)
+        with self.joining:
+            if not int(state["sync_old_done"]):
+                source, until = SYNC.unpack(call(sock, Cmd.SYNC_DEST_REQ) or bytes(24))
+                state.update(sync_old_done=1, sync_src_server=text(source), sync_until_timestamp=until)
                 self.save()
-        until = int(self.state["sync_until_timestamp"])
-        wire.call(sock, Cmd.SYNC_NOTIFY, wire.SYNC.pack(pad(self.state["sync_src_server"]), until))
+        call(
+            sock,
+            Cmd.SYNC_NOTIFY,
+            SYNC.pack(pad(state["sync_src_server"]), int(state["sync_until_timestamp"])),
+        )
 
     def _beat(self, sock) -> None:
-        beat = usage = 0.0
-        while not self.stopping.wait(1):
-            now = time.monotonic()
-            if now - beat >= self.heart_beat:
-                stat = wire.STAT.pack(*(self.stat[name] for name in wire.STAT_NAMES))
-                self._hear(wire.call(sock, Cmd.BEAT, stat))
-                if self.synced:
-                    report = [pad(source) + struct.pack(">i", when) for source, when in self.synced.items()]
-                    self._hear(wire.call(sock, Cmd.SYNC_REPORT, b"".join(report)))
-                beat = now
-            if now - usage >= self.config.number("stat_report_interval", 300):
-                spaces = [(s.f_blocks, s.f_bavail, s.f_frsize) for s in map(os.statvfs, self.store.paths)]
-                report = [
-                    struct.pack(">qq", all_ * size >> 20, free * size >> 20) for all_, free, size in spaces
-                ]
-                self._hear(wire.call(sock, Cmd.DISK_USAGE, b"".join(report)))
-                usage = now
+        usage = [
+            (s.f_blocks * s.f_frsize >> 20, s.f_bavail * s.f_frsize >> 20)
+            for s in map(os.statvfs, self.store.paths)
+        ]
+        self._hear(call(sock, Cmd.DISK_USAGE, b"".join(struct.pack(">qq", *space) for space in usage)))
+        self._hear(call(sock, Cmd.BEAT, STAT.pack(*(self.stat[name] for name in STAT_NAMES))))
+        if self.synced:
+            report = [pad(source) + struct.pack(">i", when) for source, when in self.synced.items()]
+            self._hear(call(sock, Cmd.SYNC_REPORT, b"".join(report)))
 
     def _hear(self, news: bytes) -> None:
         """Take over what a tracker says of the members; each gets a thread that sends it our files."""
         skipped = bin((news or b"\0")[0] & 3).count("1")  # who is the new tracker leader, or trunk server
-        for status, _port, raw_id, ip in list(wire.BRIEF.iter_unpack(news[1:]))[skipped:]:
-            if text(raw_id) == self.id:
+        for status, _port, _id, ip in list(BRIEF.iter_unpack(news[1:]))[skipped:]:
+            if text(ip) == self.id:
                 self.status = status
                 continue
             with self.lock:
-                peer = self.peers.get(text(raw_id))
+                peer = self.peers.get(text(ip))
                 if peer is None or not peer.is_alive():
-                    peer = self.peers[text(raw_id)] = Replicator(self, text(raw_id), (text(ip), self.port))
+                    peer = self.peers[text(ip)] = Replicator(self, text(ip))
                     peer.start()
                 peer.status = status
 
     # What clients ask
-
-    def answer(self, connection, command, body: bytes) -> bytes:
-        self.stat[f"total_{command.name.lower()}_count"] += 1
-        answer = super().answer(connection, command, body)
-        self.stat[f"success_{command.name.lower()}_count"] += 1
-        return answer
 
     def _named(self, body: bytes) -> tuple[str, Path]:
         if text(body[:16]) != self.group:
@@ -159,13 +172,12 @@ class Storage(daemon.Daemon):
         (path_index, size), content = struct.unpack(">Bq", body[:9]), body[15:]
         if size != len(content):
             raise ValueError(f"file size {size}, but {len(content)} bytes came")
-        with self.lock:  # so many files in one directory, then the next
-            self.stat["dist_write_file_count"] += 1
+        self.stat["dist_write_file_count"] += 1  # so many files in one directory, then the next
         turn = self.stat["dist_write_file_count"] // self.config.number("file_distribute_rotate_count", 100)
         high, low = divmod(turn % self.subdirs**2, self.subdirs)
         extension = f".{text(body[9:15])}" if text(body[9:15]) else ""
         digits = "".join(random.choices("0123456789", k=7 - len(extension)))
-        encoded = wire.FileName(self.id, int(time.time()), size, wire.crc32(content)).encode()
+        encoded = FileName(self.id, int(time.time()), size, crc32(content)).encode()
         name = f"M{path_index % 0xFF:02X}/{high:02X}/{low:02X}/{encoded}{digits}{extension}"
         self.store.write(name, content)
         self._log("C", name)
@@ -185,7 +197,7 @@ class Storage(daemon.Daemon):
 
     def do_file_info(self, connection, body: bytes) -> bytes:
         name, path = self._named(body)
-        file, stat = wire.FileName.decode(name), path.stat()
+        file, stat = FileName.decode(name), path.stat()
         return struct.pack(">qqq", stat.st_size, int(stat.st_mtime), file.crc) + pad(file.source)
 
     # What other storage servers send

@@ -44,24 +44,23 @@ class Binlog:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(exist_ok=True)
         (directory / "binlog.index").write_text("0")
-        self.path, self._buffer, self.flushed = directory / "binlog.000", "", threading.Condition()
+        self.path, self._buffer, self.flushed = directory / "binlog.000", b"", threading.Condition()
         self.path.touch()
 
     def append(self, timestamp: int, operation: str, name: str) -> None:
         """Note an operation: upper case when this server is its source."""
         with self.flushed:
-            self._buffer += f"{timestamp} {operation} {name}\n"
+            self._buffer += f"{timestamp} {operation} {name}\n".encode()
             full = len(self._buffer) > 16 * 1024
         if full:
             self.flush()
 
     def flush(self) -> None:
-        """Bring the buffer to disk and wake the readers."""
-        with self.flushed, self.path.open("a") as file:
-            file.write(self._buffer)
-            file.flush()
+        """Bring the buffer to disk, and wake the readers."""
+        with self.flushed, self.path.open("ab", buffering=0) as file:
+            done = file.write(self._buffer)
             os.fsync(file.fileno())
-            self._buffer = ""
+            self._buffer = self._buffer[done:]
             self.flushed.notify_all()
 
 

@@ -52,17 +52,16 @@ class Tracker(Daemon):
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
         self.turns, self.started, self.changes = defaultdict(itertools.count), int(time.time()), 1
-        self.reserved = self.config.text("reserved_storage_space", "1GB")
-        self._has_space((0, 0))  # refuses a reserve that cannot be read
+        self.reserved = re.fullmatch(
+            r"([\d.]+)\s*([KMGT%]?)B?", self.config.text("reserved_storage_space", "1G")
+        )
+        if not self.reserved:
+            raise ValueError("reserved_storage_space is neither a size nor a percentage")
         self.state = self.data / "simulated_storages.pickle"
         self.storages = pickle.loads(self.state.read_bytes()) if self.state.exists() else {}
         for storage in self.storages.values():
             self._offline(storage)
         self.threads = [self._watch]
-
-    def answer(self, connection, command, body: bytes) -> bytes:
-        with self.lock:
-            return super().answer(connection, command, body)
 
     def save(self) -> None:
         """Bring everything that must not be lost to disk."""
@@ -98,7 +97,7 @@ class Tracker(Daemon):
     # Asked by storage servers
 
     def do_parameters(self, connection, body: bytes) -> bytes:
-        return f"use_storage_id=0\nuse_trunk_file=0\nreserved_storage_space={self.reserved}\n".encode()
+        return f"use_storage_id=0\nuse_trunk_file=0\nreserved_storage_space={self.reserved.string}\n".encode()
 
     def do_get_server_id(self, connection, body: bytes) -> bytes:
         return body[16:] or connection.peer.encode()
@@ -107,9 +106,7 @@ class Tracker(Daemon):
         join = Join(*JOIN.unpack(body[: JOIN.size]))
         key, alike = (text(join.group), connection.peer), (join.port, join.subdirs)
         others = [
-            s.join
-            for k, s in self.storages.items()
-            if k[0] == key[0] and k != key and s.status != Status.DELETED
+            s.join for k, s in self.storages.items() if k != key and (k[0], s.status == 4) == (key[0], False)
         ]
         if any(
             (other.port, other.subdirs) != alike or other.path_count > join.path_count for other in others
@@ -155,14 +152,10 @@ class Tracker(Daemon):
 
     def do_report_status(self, connection, body: bytes) -> bytes:
         for status, _port, ip, _ip in BRIEF.iter_unpack(body[16:]):
-            storage = self.storages.get((text(body[:16]), text(ip)))
-            moving = storage and storage.status in (Status.WAIT_SYNC, Status.SYNCING, Status.OFFLINE)
-            if moving and storage.status < status < Status.NONE:
+            storage = self.storages[text(body[:16]), text(ip)]
+            if storage.status in (Status.WAIT_SYNC, Status.SYNCING) and storage.status < status:
                 self._set_status(storage, status)
         return b""
-
-    def do_replica_change(self, connection, body: bytes) -> bytes:
-        return self.do_report_status(connection, pad(connection.storage.group) + body)
 
     def do_sync_dest_req(self, connection, body: bytes) -> bytes:
         """A new member asks who will send it the files that are older than it is."""
@@ -184,12 +177,9 @@ class Tracker(Daemon):
         return b""
 
     def do_sync_src_req(self, connection, body: bytes) -> bytes:
-        storage = self.storages.get((text(body[:16]), text(body[16:])))
-        if storage is None or storage.status in (Status.INIT, Status.DELETED):
-            raise fail(errno.ENOENT)
-        return storage.sync()
+        return self.storages[text(body[:16]), text(body[16:])].sync()
 
-    do_changelog = Daemon.do_active_test
+    do_changelog = do_replica_change = Daemon.do_active_test
 
     # Asked by clients
 
@@ -205,62 +195,45 @@ class Tracker(Daemon):
         records = []
         for group in sorted({name for name, _ip in self.storages}):
             members, active = self._members(group), self._members(group, Status.ACTIVE)
-            join = members[0].join
-            numbers = [
-                len(members),
-                join.port,
-                join.http_port,
-                len(active),
-                0,
-                join.path_count,
-                join.subdirs,
-                0,
-            ]
-            records.append(GROUP.pack(pad(group), *self._space(group), 0, *numbers))
+            join, counts = members[0].join, (len(members), members[0].join.port, members[0].join.http_port)
+            numbers = (*self._space(group), 0, *counts, len(active), 0, join.path_count, join.subdirs, 0)
+            records.append(GROUP.pack(pad(group), *numbers))
         return b"".join(records)
 
     def do_list_storages(self, connection, body: bytes) -> bytes:
-        members = [s.record() for s in self._members(text(body[:16])) if text(body[16:]) in ("", s.ip)]
-        if not members:
-            raise fail(errno.ENOENT)
-        return b"".join(members)
+        return b"".join(s.record() for s in self._members(text(body[:16])) if text(body[16:]) in ("", s.ip))
 
     def do_delete_storage(self, connection, body: bytes) -> bytes:
-        storage = self.storages.get((text(body[:16]), text(body[16:])))
-        if storage is None or storage.status == Status.DELETED:
-            raise fail(errno.ENOENT if storage is None else errno.EALREADY)
-        if storage.status in (Status.ONLINE, Status.ACTIVE):
-            raise fail(errno.EBUSY)
-        self._set_status(storage, Status.DELETED)
+        found = [s for s in self._members(text(body[:16])) if s.ip == text(body[16:])]
+        status = {Status.ONLINE: errno.EBUSY, Status.ACTIVE: errno.EBUSY, Status.DELETED: errno.EALREADY}
+        if not found or found[0].status in status:
+            raise fail(status[found[0].status] if found else errno.ENOENT)
+        self._set_status(found[0], Status.DELETED)
         return b""
 
-    def _has_space(self, space: tuple[int, int]) -> bool:
-        number, unit = re.fullmatch(r"([\d.]+)\s*([KMGT%]?)B?", self.reserved.upper()).groups()
-        return space[1] > float(number) * (
-            space[0] / 100 if unit == "%" else 1024 ** (" KMGT".index(unit or " ") - 2)
+    def _has_space(self, total: int, free: int) -> bool:
+        number, unit = float(self.reserved.group(1)), self.reserved.group(2)
+        return free > (
+            number * total / 100 if unit == "%" else number * 1024 ** (" KMGT".index(unit or " ") - 2)
         )
 
     def _turn(self, name: str, choices: list):
         """Each of the choices in turn."""
         return choices[next(self.turns[name]) % len(choices)]
 
-    def _writable(self, group: str) -> Storage:
-        active, store_server = self._members(group, Status.ACTIVE), self.config.number("store_server", 0)
-        if store_server == 2:
-            return min(active, key=lambda storage: storage.join.priority)
-        return active[0] if store_server == 1 else self._turn(group, active)
-
     def do_store(self, connection, body: bytes) -> bytes:
         """Which server, and which of its paths, takes the next upload."""
-        lookup = self.config.number("store_lookup", 0)
+        lookup, store_server = self.config.number("store_lookup", 0), self.config.number("store_server", 0)
         wanted = text(body) or (self.config.text("store_group") if lookup == 1 else "")
         groups = [wanted] if wanted else sorted({name for name, _ip in self.storages})
         groups = [group for group in groups if self._members(group, Status.ACTIVE)]
         if not groups:
             raise fail(errno.ENOENT)
         group = max(groups, key=lambda name: self._space(name)[1]) if lookup == 2 else self._turn("", groups)
-        storage = self._writable(group)
-        paths = [index for index, space in enumerate(storage.paths) if self._has_space(space)]
+        active = self._members(group, Status.ACTIVE)
+        by_priority = sorted(active, key=lambda storage: storage.join.priority)
+        storage = {1: active, 2: by_priority}.get(store_server, [self._turn(group, active)])[0]
+        paths = [index for index, space in enumerate(storage.paths) if self._has_space(*space)]
         if not paths:
             raise fail(errno.ENOSPC)
         storage.write_path = self._turn(f"{group} {storage.ip}", paths)
@@ -268,23 +241,24 @@ class Tracker(Daemon):
 
     do_store_group = do_store
 
-    def _holders(self, body: bytes) -> tuple[list[Storage], list[Storage]]:
-        """Who certainly has the file of this id, else all that are active; and its source, if active."""
+    def _holders(self, body: bytes) -> list[Storage]:
+        """Who certainly has the file of this id, its source first; else all that are active."""
         active, name = self._members(text(body[:16]), Status.ACTIVE), FileName.decode(text(body[16:]))
-        if not active:
-            raise fail(errno.ENOENT)
-        source = [s for s in active if s.ip == name.source]
         old = time.time() - name.timestamp > self.config.number("storage_sync_file_max_delay", 86400)
-        return [s for s in active if old or s.stat[-2] > name.timestamp or s in source] or active, source
+        holders = [s for s in active if old or s.stat[-2] > name.timestamp or s.ip == name.source] or active
+        if not holders:
+            raise fail(errno.ENOENT)
+        return sorted(holders, key=lambda storage: storage.ip != name.source)
 
     def do_fetch(self, connection, body: bytes) -> bytes:
-        holders, source = self._holders(body)
-        source_first = self.config.number("download_server", 0) == 1
-        return self._turn("fetch", source if source and source_first else holders).address()
+        holders = self._holders(body)
+        return self._turn(
+            "fetch", holders[: 1 if self.config.number("download_server", 0) else None]
+        ).address()
 
     def do_update(self, connection, body: bytes) -> bytes:
-        return (self._holders(body)[1] or [self._writable(text(body[:16]))])[0].address()
+        return self._holders(body)[0].address()
 
     def do_fetch_all(self, connection, body: bytes) -> bytes:
-        first, *others = self._holders(body)[0]
+        first, *others = self._holders(body)
         return first.address() + b"".join(pad(storage.ip, 15) for storage in others)

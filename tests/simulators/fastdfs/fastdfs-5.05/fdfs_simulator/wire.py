@@ -101,7 +101,7 @@ def call(sock: socket.socket, command: int, body: bytes = b"") -> bytes:
 
 def connect(address: tuple[str, int], bind: str = "") -> socket.socket:
     """A TCP connection that leaves from the address `bind`, when given."""
-    return socket.create_connection(address, 30, (bind, 0) if bind else None)
+    return socket.create_connection(address, 10, (bind, 0) if bind else None)
 
 
 def _crc_entry(value: int) -> int:
