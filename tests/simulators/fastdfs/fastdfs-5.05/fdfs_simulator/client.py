@@ -85,30 +85,29 @@ def monitor(config: Config, action: str = "list", wanted: str = "", storage_id: 
                     wire.call(sock, Cmd.DELETE_STORAGE, pad(wanted) + storage_id.encode())
             except OSError as error:
                 result = f"fail, error no: {error.errno}, error info: {error.strerror}"
-        return print(f"delete storage server {wanted}::{storage_id} {result}")
-    groups = [
-        g for g in wire.GROUP.iter_unpack(_ask_tracker(config, Cmd.LIST_GROUPS)) if wanted in ("", text(g[0]))
-    ]
+        print(f"delete storage server {wanted}::{storage_id} {result}")
+        return
+    groups = wire.GROUP.iter_unpack(_ask_tracker(config, Cmd.LIST_GROUPS))
+    groups = [group for group in groups if wanted in ("", text(group[0]))]
     print(f"group count: {len(groups)}")
     for number, (name, total, free, _trunk, count, port, _http, active, *_rest) in enumerate(groups, 1):
         print(f"\nGroup {number}:\ngroup name = {text(name)}")
         print(f"disk total space = {total} MB\ndisk free space = {free} MB\nstorage server count = {count}")
         print(f"active server count = {active}\nstorage server port = {port}\n")
         storages = wire.STORAGE.iter_unpack(_ask_tracker(config, Cmd.LIST_STORAGES, name[:16]))
-        for place, (status, raw_id, ip, _domain, source, version, joined, up, *numbers) in enumerate(
-            storages, 1
-        ):
-            print(
-                f"\tStorage {place}:\n\t\tid = {text(raw_id)}\n\t\tip_addr = {text(ip)}  {Status(status).name}"
-            )
-            print(
-                f"\t\tversion = {text(version)}\n\t\tjoin time = {_moment(joined)}\n\t\tup time = {_moment(up)}"
-            )
-            print(f"\t\ttotal storage = {numbers[0]} MB\n\t\tfree storage = {numbers[1]} MB")
-            print(f"\t\tupload priority = {numbers[2]}\n\t\tsource storage id = {text(source)}")
-            for key, value in zip(wire.STAT_NAMES, wire.STAT.unpack(numbers[-2])):
-                print(f"\t\t{key} = {_moment(value) if key.startswith('last_') else value}")
-    return None
+        for place, storage in enumerate(storages, 1):
+            _print_storage(place, *storage)
+
+
+def _print_storage(place: int, status, raw_id, ip, _domain, source, version, *numbers) -> None:
+    joined, up, total, free, priority, *_counts, stat, _trunk = numbers
+    print(f"\tStorage {place}:\n\t\tid = {text(raw_id)}\n\t\tip_addr = {text(ip)}  {Status(status).name}")
+    values = {"version": text(version), "join time": _moment(joined), "up time": _moment(up)}
+    values.update({"total storage": f"{total} MB", "free storage": f"{free} MB", "upload priority": priority})
+    values["source storage id"] = text(source)
+    for name, value in zip(wire.STAT_NAMES, wire.STAT.unpack(stat)):
+        values[name] = _moment(value) if name.startswith("last_") else value
+    print("\n".join(f"\t\t{name} = {value}" for name, value in values.items()))
 
 
 COMMANDS = {

@@ -42,10 +42,9 @@ class Config:
 
     def trackers(self) -> list[tuple[str, int]]:
         """Every tracker_server; raises `ValueError` when there is none, or one without a port."""
-        pairs = [
-            value.rpartition(":") for value in self.items.get("tracker_server", ["tracker_server is missing"])
-        ]
-        return [(socket.gethostbyname(host), int(port)) for host, _colon, port in pairs]
+        values = self.items.get("tracker_server", ["tracker_server is missing"])
+        pairs = [value.rpartition(":")[::2] for value in values]
+        return [(socket.gethostbyname(host), int(port)) for host, port in pairs]
 
     def allowed_hosts(self) -> list[ipaddress.IPv4Network]:
         """`allow_hosts`: names, addresses, and networks from /16 to /31 as upstream takes them, else `ValueError`."""
@@ -83,12 +82,8 @@ class Daemon(socketserver.ThreadingTCPServer):
     def __init__(self, config: Config, base: Path) -> None:
         self.config, self.data, self.allowed = config, base / "data", config.allowed_hosts()
         self.bind, self.port = config.text("bind_addr"), config.number("port", 0)
-        self.lock, self.stopping, self.threads, self.stat = (
-            threading.RLock(),
-            threading.Event(),
-            [],
-            Counter(),
-        )
+        self.lock, self.stopping = threading.RLock(), threading.Event()
+        self.threads, self.stat = [], Counter()
         super().__init__((self.bind, self.port), Connection)
 
     def verify_request(self, request, client_address) -> bool:
@@ -156,9 +151,8 @@ def run(name: str, arguments: list[str], kind: type[Daemon]) -> int:
             _signal_running(pid_file, action)
         if action == "stop":
             return 0
-        logging.basicConfig(
-            filename=log_file, level="INFO", format="[%(asctime)s] %(levelname)s - %(message)s"
-        )
+        layout = "[%(asctime)s] %(levelname)s - %(message)s"
+        logging.basicConfig(filename=log_file, level="INFO", format=layout)
         logging.info(NOTICE)
         daemon = kind(config, base)
     except (OSError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import random
@@ -12,25 +13,11 @@ import threading
 import time
 from pathlib import Path
 
+from . import wire
 from .daemon import Daemon
 from .replicate import Replicator
 from .store import Binlog, Store, load_values, save_values
-from .wire import (
-    BRIEF,
-    JOIN,
-    STAT,
-    STAT_NAMES,
-    SYNC,
-    Cmd,
-    FileName,
-    Status,
-    call,
-    connect,
-    crc32,
-    fail,
-    pad,
-    text,
-)
+from .wire import Cmd, FileName, Status, call, connect, fail, pad, text
 
 
 class Storage(Daemon):
@@ -40,10 +27,7 @@ class Storage(Daemon):
         super().__init__(*arguments)
         config, base = self.config, str(self.data.parent)
         self.trackers, self.group = config.trackers(), config.text("group_name")
-        self.heart_beat, self.subdirs = (
-            config.number("heart_beat_interval", 30),
-            config.number("subdir_count_per_path", 256),
-        )
+        self.subdirs = config.number("subdir_count_per_path", 256)
         if not self.group.isalnum() or not 0 < self.subdirs <= 256 or "127.0.0.1" in dict(self.trackers):
             raise ValueError("group_name, subdir_count_per_path or a tracker_server of 127.0.0.1 is invalid")
         self.id = ""  # is our own address
@@ -57,20 +41,12 @@ class Storage(Daemon):
         self.started, self.status = int(time.time()), int(Status.INIT)
         self.peers: dict[str, Replicator] = {}
         self.synced: dict[str, int] = {}  # by source: the time of the last operation that came from there
-        self.state = {
-            "storage_join_time": self.started,
-            "sync_old_done": 0,
-            "sync_src_server": "",
-            "sync_until_timestamp": 0,
-        }
-        self.state.update(load_values(self.data / ".data_init_flag"))
-        self.stat.update(
-            {key: int(value) for key, value in load_values(self.data / "storage_stat.dat").items()}
-        )
-        self.threads = [
-            self._flush,
-            *(lambda tracker=tracker: self._report(tracker) for tracker in self.trackers),
-        ]
+        self.state = {"storage_join_time": self.started, "sync_src_server": "", "sync_until_timestamp": 0}
+        self.state.update({"sync_old_done": 0, **load_values(self.data / ".data_init_flag")})
+        counts = load_values(self.data / "storage_stat.dat")
+        self.stat.update({name: int(count) for name, count in counts.items()})
+        self.heart_beat = config.number("heart_beat_interval", 30)
+        self.threads = [self._flush, *(functools.partial(self._report, tracker) for tracker in self.trackers)]
 
     def save(self) -> None:
         """Bring everything that must not be lost to disk."""
@@ -114,31 +90,25 @@ class Storage(Daemon):
                 logging.error("tracker server %s:%d: %s", *tracker, error)
 
     def _join(self, sock) -> None:
-        config, state = self.config, self.state
-        ports = (self.port, config.number("http.server_port", 80))
-        times = (int(state["storage_join_time"]), self.started)
-        numbers = (*ports, len(self.store.paths), self.subdirs, config.number("upload_priority", 10), *times)
+        state, priority = self.state, self.config.number("upload_priority", 10)
+        counts = (self.port, self.config.number("http.server_port", 80), len(self.store.paths), self.subdirs)
+        numbers = (*counts, priority, int(state["storage_join_time"]), self.started)
         status = (1 - int(state["sync_old_done"]), self.status, len(self.trackers))
         addresses = b"".join(pad(f"{host}:{port}", 22) for host, port in self.trackers)
-        call(sock, Cmd.JOIN, JOIN.pack(self.group.encode(), *numbers, b"5.05", b"", *status) + addresses)
+        call(sock, Cmd.JOIN, wire.JOIN.pack(self.group.encode(), *numbers, b"5.05", b"", *status) + addresses)
         with self.joining:
             if not int(state["sync_old_done"]):
-                source, until = SYNC.unpack(call(sock, Cmd.SYNC_DEST_REQ) or bytes(24))
+                source, until = wire.SYNC.unpack(call(sock, Cmd.SYNC_DEST_REQ) or bytes(24))
                 state.update(sync_old_done=1, sync_src_server=text(source), sync_until_timestamp=until)
                 self.save()
-        call(
-            sock,
-            Cmd.SYNC_NOTIFY,
-            SYNC.pack(pad(state["sync_src_server"]), int(state["sync_until_timestamp"])),
-        )
+        source, until = state["sync_src_server"], int(state["sync_until_timestamp"])
+        call(sock, Cmd.SYNC_NOTIFY, wire.SYNC.pack(pad(source), until))
 
     def _beat(self, sock) -> None:
-        usage = [
-            (s.f_blocks * s.f_frsize >> 20, s.f_bavail * s.f_frsize >> 20)
-            for s in map(os.statvfs, self.store.paths)
-        ]
-        self._hear(call(sock, Cmd.DISK_USAGE, b"".join(struct.pack(">qq", *space) for space in usage)))
-        self._hear(call(sock, Cmd.BEAT, STAT.pack(*(self.stat[name] for name in STAT_NAMES))))
+        spaces = [(s.f_frsize, s.f_blocks, s.f_bavail) for s in map(os.statvfs, self.store.paths)]
+        usage = [struct.pack(">qq", size * total >> 20, size * free >> 20) for size, total, free in spaces]
+        self._hear(call(sock, Cmd.DISK_USAGE, b"".join(usage)))
+        self._hear(call(sock, Cmd.BEAT, wire.STAT.pack(*(self.stat[name] for name in wire.STAT_NAMES))))
         if self.synced:
             report = [pad(source) + struct.pack(">i", when) for source, when in self.synced.items()]
             self._hear(call(sock, Cmd.SYNC_REPORT, b"".join(report)))
@@ -146,7 +116,7 @@ class Storage(Daemon):
     def _hear(self, news: bytes) -> None:
         """Take over what a tracker says of the members; each gets a thread that sends it our files."""
         skipped = bin((news or b"\0")[0] & 3).count("1")  # who is the new tracker leader, or trunk server
-        for status, _port, _id, ip in list(BRIEF.iter_unpack(news[1:]))[skipped:]:
+        for status, _port, _id, ip in list(wire.BRIEF.iter_unpack(news[1:]))[skipped:]:
             if text(ip) == self.id:
                 self.status = status
                 continue
@@ -177,7 +147,7 @@ class Storage(Daemon):
         high, low = divmod(turn % self.subdirs**2, self.subdirs)
         extension = f".{text(body[9:15])}" if text(body[9:15]) else ""
         digits = "".join(random.choices("0123456789", k=7 - len(extension)))
-        encoded = FileName(self.id, int(time.time()), size, crc32(content)).encode()
+        encoded = FileName(self.id, int(time.time()), size, wire.crc32(content)).encode()
         name = f"M{path_index % 0xFF:02X}/{high:02X}/{low:02X}/{encoded}{digits}{extension}"
         self.store.write(name, content)
         self._log("C", name)

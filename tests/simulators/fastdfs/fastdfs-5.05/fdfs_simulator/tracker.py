@@ -52,9 +52,8 @@ class Tracker(Daemon):
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
         self.turns, self.started, self.changes = defaultdict(itertools.count), int(time.time()), 1
-        self.reserved = re.fullmatch(
-            r"([\d.]+)\s*([KMGT%]?)B?", self.config.text("reserved_storage_space", "1G")
-        )
+        reserved = self.config.text("reserved_storage_space", "1G").upper()
+        self.reserved = re.fullmatch(r"([\d.]+)\s*([KMGT%]?)B?", reserved)
         if not self.reserved:
             raise ValueError("reserved_storage_space is neither a size nor a percentage")
         self.state = self.data / "simulated_storages.pickle"
@@ -105,12 +104,9 @@ class Tracker(Daemon):
     def do_join(self, connection, body: bytes) -> bytes:
         join = Join(*JOIN.unpack(body[: JOIN.size]))
         key, alike = (text(join.group), connection.peer), (join.port, join.subdirs)
-        others = [
-            s.join for k, s in self.storages.items() if k != key and (k[0], s.status == 4) == (key[0], False)
-        ]
-        if any(
-            (other.port, other.subdirs) != alike or other.path_count > join.path_count for other in others
-        ):
+        others = [s for s in self.storages.values() if s.group == key[0] and s.ip != key[1]]
+        others = [s.join for s in others if s.status != Status.DELETED]
+        if any((o.port, o.subdirs) != alike or o.path_count > join.path_count for o in others):
             raise ValueError("port, subdir_count_per_path or store_path_count is not the group's")
         if not (
             key[0].isalnum() and join.port > 0 and 0 < join.path_count <= 256 and 0 < join.subdirs <= 256
@@ -213,9 +209,9 @@ class Tracker(Daemon):
 
     def _has_space(self, total: int, free: int) -> bool:
         number, unit = float(self.reserved.group(1)), self.reserved.group(2)
-        return free > (
-            number * total / 100 if unit == "%" else number * 1024 ** (" KMGT".index(unit or " ") - 2)
-        )
+        if unit == "%":
+            return free > number * total / 100
+        return free > number * 1024 ** (" KMGT".index(unit or " ") - 2)
 
     def _turn(self, name: str, choices: list):
         """Each of the choices in turn."""

@@ -20,10 +20,10 @@ GROUP = struct.Struct(">17s11q")
 STORAGE = struct.Struct(">b16s16s128s16s6s10q348sb")
 STAT = struct.Struct(">3i42q")  # the values of STAT_NAMES
 JOIN = struct.Struct(">17s7q6s128s2bq")  # the values of Join, then 22 bytes for each tracker
-JOIN_NAMES = (
-    "group port http_port path_count subdirs priority join_time up_time version domain first status trackers"
+_NAMES = (
+    "group port http_port path_count subdirs priority join_time up_time version domain first status count"
 )
-Join = namedtuple("Join", JOIN_NAMES)
+Join = namedtuple("Join", _NAMES)
 
 _CHANGES = ("upload", "append", "modify", "truncate", "set_meta", "delete", "download", "get_meta")
 _COUNTED = [f"{kind}_count" for kind in (*_CHANGES, "create_link", "delete_link")]
@@ -41,15 +41,7 @@ class Cmd(enum.IntEnum):
     SYNC_CREATE, SYNC_DELETE, SYNC_UPDATE, TRACKER_STATUS, GET_SERVER_ID, PARAMETERS = 16, 17, 18, 64, 70, 75
     REPORT_STATUS, CHANGELOG, JOIN, QUIT, BEAT, DISK_USAGE, REPLICA_CHANGE = 76, 77, 81, 82, 83, 84, 85
     SYNC_SRC_REQ, SYNC_DEST_REQ, SYNC_NOTIFY, SYNC_REPORT, LIST_GROUPS, LIST_STORAGES = 86, 87, 88, 89, 91, 92
-    DELETE_STORAGE, STORE, FETCH, UPDATE, STORE_GROUP, FETCH_ALL, ACTIVE_TEST = (
-        93,
-        101,
-        102,
-        103,
-        104,
-        105,
-        111,
-    )
+    DELETE_STORAGE, ACTIVE_TEST, STORE, FETCH, UPDATE, STORE_GROUP, FETCH_ALL = 93, 111, *range(101, 106)
 
 
 class Status(enum.IntEnum):
