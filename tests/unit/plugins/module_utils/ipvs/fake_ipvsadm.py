@@ -129,10 +129,9 @@ class FakeIpvsadm:
             self.virtuals.clear()
         elif verb in ("-A", "-E"):
             self.edit_service(verb, self.name(options), options)
-        elif self.name(options) not in self.virtuals:
-            raise KernelError("No such service")
         elif verb == "-D":
-            del self.virtuals[self.name(options)]
+            if self.virtuals.pop(self.name(options), None) is None:
+                raise KernelError("No such service")
         else:
             self.edit_dest(verb, self.name(options), options)
         return []
@@ -222,26 +221,31 @@ class FakeIpvsadm:
             raise Exit(2, "illegal weight specified")
         kind = options.get("--tun-type", "ipip")
         if kind == "gue" and "--tun-port" not in options:
-            raise Exit(2, "The 'gue' tunnel type needs a port")
+            raise Exit(2, "You need to supply the 'tun-port' option for the 'gue' tunnel type")
+        mixed = (":" in address) != self.is_ipv6(name)
+        if mixed and forward != "-i" and verb != "-d":
+            raise Exit(2, "Different address family is allowed only for tunneling servers")
+        # So far ipvsadm, from here on the kernel.
+        if name not in self.virtuals:
+            raise KernelError("Service not defined")
         dests = self.virtuals[name].dests
         if verb == "-d":
             if (address, port) not in dests:
                 raise KernelError("No such destination")
             del dests[address, port]
             return
-        mixed = (":" in address) != self.is_ipv6(name)
-        if mixed and forward != "-i":
-            raise Exit(2, "Different address family is allowed only for tunneling servers")
-        ip = ipaddress.ip_address(address)
-        if ip.is_multicast or ip.is_unspecified or address == "255.255.255.255" or (mixed and self.daemons):
+        if mixed and self.daemons:
             raise KernelError(INVALID)
         upper, lower = int(options.get("-x", 0)), int(options.get("-y", 0))
         if lower > upper:
             raise KernelError("Numerical result out of range")
-        if verb == "-a" and (address, port) in dests:
-            raise KernelError("Destination already exists")
         if verb == "-e" and (address, port) not in dests:
             raise KernelError("No such destination")
+        if verb == "-a" and (address, port) in dests:
+            raise KernelError("Destination already exists")
+        ip = ipaddress.ip_address(address)
+        if ip.is_multicast or ip.is_unspecified or address == "255.255.255.255":
+            raise KernelError(INVALID)
         dests[address, port] = Dest(forward, weight, upper, lower, self.tunnel(kind, options))
 
     @staticmethod
