@@ -20,7 +20,7 @@ positional: []
 options:
   _input:
     description:
-      - A mapping of host to a number, or to a mapping of resources such as C({vcpus: 4, link_mbps: 1000}).
+      - A mapping of host to a number, or to a mapping of resources such as C(vcpus) and C(link_mbps) to numbers.
     type: dict
     required: true
   maximum:
