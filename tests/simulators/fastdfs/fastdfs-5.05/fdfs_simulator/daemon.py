@@ -129,6 +129,7 @@ def _daemonize(pid_file: Path) -> None:
         os.close(write_end)
         os._exit(0 if os.read(read_end, 1) else 1)
     os.setsid()
+    os.umask(0o022)  # as upstream: whoever may enter the directories may read the files
     for descriptor in range(3):
         os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
     pid_file.write_text(f"{os.getpid()}\n")
