@@ -90,6 +90,7 @@ class Listing:
 def parse(text: str) -> Listing:
     """Read any mix of ipvsadm's numeric listings; ParseError names the line that is not understood."""
     listing = Listing()
+    names: dict[str, ServiceId] = {}
     rules: list[tuple[ServiceId, dict[str, str]]] = []
     columns: tuple[str, ...] = ()
     service: ServiceId | None = None
@@ -99,8 +100,10 @@ def parse(text: str) -> Listing:
             continue
         try:
             if words[0] == "-a":
-                options = _options(words[1:])
-                rules.append((_service_id(options), options))
+                start, _option, rest = line.partition(" -r ")
+                if start not in names:
+                    names[start] = _service_id(_options(start.split()[1:]))
+                rules.append((names[start], _options(["-r", *rest.split()])))
             elif words[0] == "->" and service:
                 _note(listing, (service, ServerId(*_endpoint(words[1]))), columns, words[2:])
             elif words[0] == "Prot":
