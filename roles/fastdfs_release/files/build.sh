@@ -53,8 +53,18 @@ if [ -n "$libfastcommon" ]; then
     rm -f "$stage/usr/lib/libfastcommon.so"
 fi
 
+# libfastcommon's getFileContentEx took a number of bytes in FastDFS 5.05's days; since then it takes a buffer's size, and
+# reads one byte less. The tracker that is asked for its system files then answers EIO, so one that joins it never starts.
+mend_system_files() {
+    grep -qs 'read(fd, buff, \*size - 1)' "$work"/libfastcommon.src/*/src/shared_func.c || return 0
+    sed -i 's/^\tbytes = read_bytes;$/\tbytes = read_bytes + 1;/' tracker/tracker_service.c
+    [ "$(grep -c '^.bytes = read_bytes + 1;$' tracker/tracker_service.c)" = 1 ] ||
+        die "tracker_service.c is not the one of FastDFS 5.05: its reading of system files cannot be mended."
+}
+
 (
     enter fastdfs "$fastdfs"
+    mend_system_files
     ./make.sh && ./make.sh install
     # make.sh leaves these out, or installs them only where the machine has no /etc/fdfs.
     for sample in conf/*.conf conf/*.types; do
