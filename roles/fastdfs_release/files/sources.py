@@ -29,7 +29,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-TIMEOUT = 60.0
+TIMEOUT = 20.0
 """Seconds a server may be silent."""
 
 
