@@ -14,8 +14,8 @@ description:
   - Takes a mapping of host to capacity and returns a mapping of host to weight, in the same order.
   - The weights are the smallest integers by which every host's share of the load is within O(tolerance) of its share of the capacity. Where
     O(maximum) does not allow that, they are those that come closest.
-  - A host without capacity gets V(0), every other one at least V(1). More capacity never means less weight. Capacities multiplied by any
-    factor give the same weights.
+  - A host without capacity gets V(0), every other one at least V(1). More capacity never means less weight. Hosts of equal
+    capacity get equal weights where that can be had within the tolerance. Capacities multiplied by any factor give the same weights.
 positional: []
 options:
   _input:

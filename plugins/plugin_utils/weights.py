@@ -39,7 +39,8 @@ def scheduler_weights(
     and one in ``drained`` get 0, every other one at least 1.
 
     The weights are those with the smallest sum, none above ``maximum``, by which every host's share of the load is within
-    ``tolerance`` (relative) of the ideal; where there are none, those within ``maximum`` that come closest.
+    ``tolerance`` (relative) of the ideal and equal hosts are treated alike; where there are none, those within ``maximum``
+    that come closest.
 
     Raises ValueError that names the host and the value.
     """
@@ -58,7 +59,7 @@ def scheduler_weights(
         return dict.fromkeys(capacities, 0)
     most = max(amounts[host] for host in active)
     units = {host: max(1, round(amounts[host] / most * UNITS)) for host in active}
-    ranked = sorted(active, key=lambda host: -units[host])
+    ranked = sorted(active, key=lambda host: (-units[host], str(host)))
     ordered = tuple(units[host] for host in ranked)
     weights = dict(zip(ranked, _weights(Shares(ordered, sum(ordered)), int(limit), allowed)))
     return {host: weights.get(host, 0) for host in capacities}
@@ -161,11 +162,16 @@ def _weights(shares: Shares, maximum: int, tolerance: int) -> list[int]:
 
 
 def _smallest(shares: Shares, maximum: int, error: int) -> list[int] | None:
+    """The first weights within the error that treat equal hosts alike; else the first."""
+    first = None
     for whole in _sums(shares, maximum, error):
         windows = _windows(shares, whole, maximum, error)
         if windows:
-            return _fit(shares, whole, windows)
-    return None
+            weights = _fit(shares, whole, windows)
+            if len(set(zip(shares.units, weights))) == len(set(shares.units)):
+                return weights
+            first = first or weights
+    return first
 
 
 def _least_error(shares: Shares, maximum: int) -> int:

@@ -26,6 +26,13 @@ def error(capacities: dict, weights: dict) -> Fraction:
     )
 
 
+def alike(capacities: dict, weights: dict) -> bool:
+    """Whether equal capacities have equal weights."""
+    return len({(value, weights[host]) for host, value in capacities.items()}) == len(
+        set(capacities.values())
+    )
+
+
 @pytest.mark.parametrize(
     ("capacities", "options", "weights"),
     [
@@ -45,6 +52,7 @@ def error(capacities: dict, weights: dict) -> Fraction:
         ({"a": 1, "b": 2, "c": 3}, {"drained": ["c"]}, {"a": 1, "b": 2, "c": 0}),
         ({"a": 1, "b": 2}, {"drained": ["a", "b"]}, {"a": 0, "b": 0}),
         ({"a": 3, "b": 7}, {"maximum": 1}, {"a": 1, "b": 1}),
+        ({"a": 3, "b": 3, "c": 0.5}, {"tolerance": 0.1}, {"a": 6, "b": 6, "c": 1}),
     ],
 )
 def test_weights(capacities, options, weights):
@@ -131,8 +139,9 @@ def test_no_smaller_and_no_better_weights_exist(amounts, maximum, tolerance):
     allowed = Fraction(str(tolerance)) + Fraction(1, 10**8)
     rest = itertools.product(range(1, maximum + 1), repeat=len(amounts))
     others = [dict(zip("abc", weights)) for weights in rest]
-    within = [other for other in others if error(capacities, other) <= allowed]
+    within = [other for other in others if error(capacities, other) <= allowed and alike(capacities, other)]
     if within:
+        assert alike(capacities, found)
         assert error(capacities, found) <= allowed
         assert sum(found.values()) == min(sum(other.values()) for other in within)
     else:
