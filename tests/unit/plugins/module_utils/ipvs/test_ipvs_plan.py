@@ -110,6 +110,35 @@ def test_each_attribute_of_a_service_is_compared(change):
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"persistence_timeout": 9}, {"persistence_timeout": 8}),
+        ({"persistence_timeout": 9}, {"persistence_timeout": 9, "persistence_netmask": 24}),
+        ({"protocol": "udp"}, {"protocol": "udp", "one_packet": True}),
+    ],
+)
+def test_attributes_that_need_others_are_compared(one, other):
+    before, after = table({**WEB, **one}), table({**WEB, **other})
+    assert len(lines(before, after)) == len(lines(after, before)) == 1
+
+
+@pytest.mark.parametrize("purge", ["servers", "services"])
+def test_real_servers_that_are_not_spoken_of_are_not_purged(purge):
+    before = table({**WEB, "servers": [A, B]})
+    rules = policy(purge, ["192.0.2.0/24"])
+    assert lines(before, settle(before, desired([WEB]), rules)) == []
+    assert len(lines(before, settle(before, desired([{**WEB, "servers": []}]), rules))) == 2
+
+
+def test_purge_stays_inside_its_scope():
+    outside = {**WEB, "address": "198.51.100.1", "servers": [A, B]}
+    before = table({**WEB, "servers": [A, B]}, outside, {"fwmark": 100}, {"fwmark": 7})
+    rules = policy("services", ["192.0.2.0/24", "fwmark:1-99"])
+    asked = desired([{**WEB, "servers": [A]}, {**outside, "servers": [A]}])
+    assert lines(before, settle(before, asked, rules)) == ["-d -t 192.0.2.1:80 -r 10.0.0.2:80", "-D -f 7"]
+
+
+@pytest.mark.parametrize(
     "change",
     [
         {"weight": 2},
