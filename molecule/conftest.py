@@ -35,7 +35,8 @@ def members(group: str) -> list[str]:
 
 @lru_cache(maxsize=None)
 def connect(name: str):
-    host = testinfra.get_host(f"ssh://{name}", ssh_config=str(LAB / "ssh_config"), controlpersist=60)
+    address = inventory()["_meta"]["hostvars"][name]["ansible_host"]
+    host = testinfra.get_host(f"ssh://{address}", ssh_config=str(LAB / "ssh_config"), controlpersist=60)
     host.name = name
     return host
 

@@ -32,7 +32,7 @@ def machine(tmp_path):
         (programs / name).symlink_to(shutil.which(name))
     for name in LAB_TOOLS:
         has(name, f'echo {name} "$@" >> {tmp_path}/called; exit 1')
-    has("podman", f"case $1 in info) echo {tmp_path} ;; *) echo podman \"$@\" >> {tmp_path}/called ;; esac")
+    has("podman", f'case $1 in info) echo {tmp_path} ;; *) echo podman "$@" >> {tmp_path}/called ;; esac')
     has("df", "echo Avail; echo 50000")
     has("id", "echo 0")
 

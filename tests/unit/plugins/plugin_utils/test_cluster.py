@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 
 import pytest
-
 from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import cluster, cluster_problems
 
 GROUPS = {

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import verify
 from hypothesis import given
 from hypothesis import strategies as st
-
-from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import verify
 
 EVEN = {"image1": 1, "image2": 1}
 
