@@ -39,7 +39,8 @@ options:
   demand:
     description:
       - With resources, how much of each a unit of load takes. The scarcest resource of a host decides what it can take.
-      - Needed when hosts have more than one resource. Resources that it does not name do not count.
+      - Resources that it does not name do not count.
+      - Left out, load takes resources in the proportion in which the hosts that are not drained have them together.
     type: dict
 """
 

@@ -35,8 +35,9 @@ def scheduler_weights(
     """Integer weights for hosts by their capacities.
 
     ``capacities`` has for each host a number, or a mapping of resources such as ``{vcpus: 4, link_mbps: 1000}``; then
-    ``demand`` says how much of each resource a unit of load takes, and the scarcest decides. A host without capacity
-    and one in ``drained`` get 0, every other one at least 1.
+    ``demand`` says how much of each resource a unit of load takes, and the scarcest decides. Without a demand, load takes
+    resources in the proportion in which the hosts have them together. A host without capacity and one in ``drained``
+    get 0, every other one at least 1.
 
     The weights are those with the smallest sum, none above ``maximum``, by which every host's share of the load is within
     ``tolerance`` (relative) of the ideal and equal hosts are treated alike; where there are none, those within ``maximum``
@@ -53,8 +54,11 @@ def scheduler_weights(
     unknown = [host for host in drained if host not in capacities]
     if unknown:
         raise ValueError(f"drained names {', '.join(map(str, unknown))}, which has no capacity")
-    amounts = {host: _amount(host, capacity, demand) for host, capacity in capacities.items()}
-    active = [host for host, amount in amounts.items() if amount and host not in drained]
+    serving = {host: capacity for host, capacity in capacities.items() if host not in drained}
+    if demand is None:
+        demand = _usual_demand(serving)
+    amounts = {host: _amount(host, capacity, demand) for host, capacity in serving.items()}
+    active = [host for host, amount in amounts.items() if amount]
     if not active:
         return dict.fromkeys(capacities, 0)
     most = max(amounts[host] for host in active)
@@ -128,19 +132,24 @@ def _number(what: str, value) -> Fraction:
     return number
 
 
+def _usual_demand(capacities: dict) -> dict | None:
+    """What the hosts have together of each resource; None where capacities are plain numbers."""
+    total: dict = {}
+    for host, capacity in capacities.items():
+        for resource, value in capacity.items() if isinstance(capacity, dict) else ():
+            total[resource] = total.get(resource, 0) + _number(f"{host}: {resource}", value)
+    return total or None
+
+
 def _amount(host: str, capacity, demand: dict | None) -> Fraction:
     """How many units of load a host can take."""
     if not isinstance(capacity, dict):
         if demand:
-            raise ValueError(
-                f"{host}: capacity must be a mapping of resources when there is a demand, not {capacity!r}"
-            )
+            raise ValueError(f"{host}: capacity must be a mapping of resources, not {capacity!r}")
         return _number(f"{host}: capacity", capacity)
-    if not demand and len(capacity) == 1:
-        demand = dict.fromkeys(capacity, 1)
     if not isinstance(demand, dict) or not demand:
         raise ValueError(
-            f"{host}: capacity {capacity!r} has resources: demand must say how much of each a unit of load takes"
+            f"{host}: capacity {capacity!r} has resources, so demand must be a mapping of them, not {demand!r}"
         )
     amounts = []
     for resource, needed in demand.items():

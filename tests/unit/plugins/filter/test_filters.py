@@ -5,16 +5,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.imageops.lvs_fastdfs.plugins.filter.host_capacities import host_capacities
 from ansible_collections.imageops.lvs_fastdfs.plugins.filter.ipvs_restore import ipvs_restore
 from ansible_collections.imageops.lvs_fastdfs.plugins.filter.scheduler_weights import scheduler_weights
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "module_utils" / "ipvs"))
 from fake_ipvsadm import FakeIpvsadm
 
 WEB = {

@@ -8,15 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from ansible.module_utils import basic
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run import Host
 from ansible_collections.imageops.lvs_fastdfs.plugins.modules import ipvs, ipvs_info
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "module_utils" / "ipvs"))
 from fake_ipvsadm import SCHEDULERS, FakeIpvsadm
 
 WEB = {

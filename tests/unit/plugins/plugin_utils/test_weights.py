@@ -67,6 +67,14 @@ def test_the_scarcest_resource_decides():
     assert scheduler_weights({"a": {"vcpus": 2}, "b": {"vcpus": 6}}) == {"a": 1, "b": 3}
 
 
+def test_without_a_demand_load_takes_what_the_hosts_have_together():
+    hosts = {"a": {"vcpus": 4, "link_mbps": 1000}, "b": {"vcpus": 12, "link_mbps": 1000}}
+    # a has a quarter of the processors and half of the bandwidth, b three quarters and half
+    assert scheduler_weights(hosts) == {"a": 1, "b": 2}
+    assert scheduler_weights({**hosts, "c": {"vcpus": 64}}, drained=["c"]) == {"a": 1, "b": 2, "c": 0}
+    assert scheduler_weights(hosts, drained=["a", "b"]) == {"a": 0, "b": 0}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -83,8 +91,14 @@ def test_the_scarcest_resource_decides():
         (({"web1": 1}, 1.5), "maximum must be an integer from 1 to 65535, not 1.5"),
         (({"web1": 1}, 100, -1), "tolerance must be a number and at least 0, not -1"),
         (({"web1": 1}, 100, 0.01, ["web9"]), "drained names web9, which has no capacity"),
-        (({"web1": {"vcpus": 1, "link_mbps": 1}},), "web1: capacity .* demand must say how much"),
-        (({"web1": {}},), "web1: capacity {} has resources: demand must say"),
+        (
+            ({"web1": {"vcpus": 1, "link_mbps": 1}, "web2": {"vcpus": 1}},),
+            "web2: capacity .* has no link_mbps, which is in demand",
+        ),
+        (({"web1": {"vcpus": 1}, "web2": 4},), "web2: capacity must be a mapping of resources, not 4"),
+        (({"web1": {"vcpus": "x"}},), "web1: vcpus must be a number and at least 0, not 'x'"),
+        (({"web1": {"vcpus": 1}}, 100, 0.01, [], 3), "web1: .* demand must be a mapping of them, not 3"),
+        (({"web1": {}},), "web1: capacity {} has resources, so demand must be"),
         (
             ({"web1": {"vcpus": 1}}, 100, 0.01, [], {"disk": 1}),
             "web1: capacity {'vcpus': 1} has no disk, which is in demand",
@@ -103,7 +117,7 @@ def test_the_scarcest_resource_decides():
         ),
         (
             ({"web1": 4}, 100, 0.01, [], {"vcpus": 1}),
-            "web1: capacity must be a mapping of resources when there is a demand, not 4",
+            "web1: capacity must be a mapping of resources, not 4",
         ),
     ],
 )
