@@ -21,7 +21,7 @@ stage() {
     trap 'kill -- "$pid" 2>/dev/null; exit 130' INT TERM
     while kill -0 "$pid" 2>/dev/null; do
         sleep 1
-        now=$(grep -aoE '^(TASK|PLAY|INFO) .*' "$log" 2>/dev/null | tail -n 1 | sed -E 's/ \*+$//' | cut -c 1-100)
+        now=$(grep -aoE '^(TASK|PLAY|INFO) .*' "$log" 2>/dev/null | tail -n 1 | sed -E 's/ \*+$//' | cut -c 1-100) || true
         if [[ -t 1 ]]; then
             printf '\r\033[K   %s  %s' "$(clock $((SECONDS - from)))" "$now"
         elif [[ $now != "$shown" ]] && (((SECONDS - from) % 30 == 0)); then
@@ -31,7 +31,7 @@ stage() {
     done
     wait "$pid" || result=$?
     trap - INT TERM
-    [[ -t 1 ]] && printf '\r\033[K'
+    if [[ -t 1 ]]; then printf '\r\033[K'; fi
     stage_names+=("$name")
     stage_seconds+=($((SECONDS - from)))
     if ((result == 0)); then
