@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Finds what a FastDFS release is made of, on the control node: finished releases and upstream's archives.
 
 Standard input is one JSON object:
