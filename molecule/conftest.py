@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import re
+import shutil
 import subprocess
+import tempfile
+import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import testinfra
@@ -14,13 +21,16 @@ import testinfra
 PROJECT = Path(__file__).parents[1]
 LAB = PROJECT / ".ansible" / "lab"
 INVENTORY = os.environ.get("IMAGEOPS_INVENTORY", str(PROJECT / "inventories" / "demo"))
+OVERLAY = Path(os.environ.get("MOLECULE_SCENARIO_DIRECTORY", "")) / "inventory"
+SOURCES = [INVENTORY, PROJECT / "molecule" / "lab" / "inventory", LAB / "inventory"]
+if OVERLAY.is_dir():
+    SOURCES.insert(2, OVERLAY)
+UP = ("running", "degraded")
 
 
 @lru_cache(maxsize=1)
 def inventory() -> dict:
-    command = ["ansible-inventory", "--list"]
-    for source in (INVENTORY, PROJECT / "molecule" / "lab" / "inventory", LAB / "inventory"):
-        command += ["--inventory", str(source)]
+    command = ["ansible-inventory", "--list", *(f"--inventory={source}" for source in SOURCES)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=PROJECT).stdout)
 
 
@@ -33,10 +43,28 @@ def members(group: str) -> list[str]:
     return names
 
 
+def address(name: str) -> str:
+    return inventory()["_meta"]["hostvars"][name]["ansible_host"]
+
+
+@lru_cache(maxsize=1)
+def control_path() -> str:
+    """Where ssh keeps the connections of this run open: a new one for each command would double its time."""
+    folder = tempfile.mkdtemp(prefix="imageops-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return f"{folder}/%h"
+
+
+def ssh() -> list[str]:
+    """The ssh command that shares the connection of testinfra, without host and command."""
+    return ["ssh", "-F", str(LAB / "ssh_config"), "-o", f"ControlPath={control_path()}"]
+
+
 @lru_cache(maxsize=None)
 def connect(name: str):
-    address = inventory()["_meta"]["hostvars"][name]["ansible_host"]
-    host = testinfra.get_host(f"ssh://{address}", ssh_config=str(LAB / "ssh_config"), controlpersist=60)
+    host = testinfra.get_host(
+        f"ssh://{address(name)}", ssh_config=str(LAB / "ssh_config"), controlpath=control_path()
+    )
     host.name = name
     return host
 
@@ -63,3 +91,63 @@ def hostvars():
 def vips(hostvars):
     """The cluster's VIPs."""
     return hostvars(members("lvs_directors")[0])["image_cluster_vips"]
+
+
+class Played(NamedTuple):
+    """How a playbook ended: its exit status, what it said, and how many tasks changed each host."""
+
+    status: int
+    said: str
+    changed: dict[str, int]
+
+
+@pytest.fixture(scope="session")
+def begin():
+    """end = begin("site.yml", "--check") starts that playbook on the lab's hosts; end() waits for it and says how it went."""
+
+    def start(playbook: Path | str, *arguments: str, **environment: str) -> Callable[[], Played]:
+        sources = [f"--inventory={source}" for source in SOURCES]
+        plain = {"ANSIBLE_FORCE_COLOR": "false", "NO_COLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
+        process = subprocess.Popen(
+            ["ansible-playbook", str(playbook), *sources, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            # Ansible may be told to show failures there.
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=PROJECT,
+            env={**os.environ, **plain, **environment},
+        )
+
+        def end() -> Played:
+            said, _ = process.communicate(timeout=600)
+            changed = re.findall(r"(?m)^(\S+) +: ok=.*changed=(\d+)", said)
+            return Played(process.returncode, said, {host: int(count) for host, count in changed})
+
+        return end
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def power_cut():
+    """power_cut("image1", "director1"): these hosts are off at once, on again, and have booted."""
+
+    def cut(*names: str) -> None:
+        for name in names:
+            # What is kept open to a host that is gone would answer nothing, for minutes.
+            subprocess.run([*ssh(), "-O", "exit", address(name)], capture_output=True, check=False)
+        ours = ["--filter", f"label=imageops.checkout={LAB}", "--filter", f"name=-({'|'.join(names)})$"]
+        listed = ["podman", "container", "ls", "--quiet", *ours]
+        containers = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
+        assert len(containers) == len(names), f"of {names}, the lab runs {len(containers)}"
+        for verb in ("kill", "start"):
+            subprocess.run(["podman", "container", verb, *containers], check=True, capture_output=True)
+        deadline = time.monotonic() + 120
+        for name in names:
+            asked = [*ssh(), "-o", "ConnectTimeout=2", address(name), "systemctl is-system-running"]
+            while subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() not in UP:
+                assert time.monotonic() < deadline, f"{name} is not back 120 s after its power came back"
+                time.sleep(1)
+
+    return cut

@@ -161,8 +161,15 @@ def _networks(settings: Settings) -> Iterator[str]:
 
 
 def _families(settings: Settings, found: Members, servers: Sequence[str]) -> Iterator[str]:
-    vips = [vip for vip in settings["vips"] if as_ip(vip)]
-    if any(family(str(vip)) == "ipv6" for vip in vips):
+    vips = [str(vip) for vip in settings["vips"]]
+    gateway = str(settings["nat_gateway"])
+    for vip in vips if settings["forward"] == "nat" else ():
+        if family(vip) != family(gateway):
+            yield (
+                f"The VIP {vip} and image_cluster_nat_gateway {gateway} are of two address families: answers from that VIP would not "
+                "go back through the gateway. Write VIPs of the gateway's family only."
+            )
+    if any(family(vip) == "ipv6" for vip in vips):
         for host in servers:
             if not found[host]["address6"]:
                 yield f"An IPv6 VIP needs IPv6 on every image server, and {host} has no default IPv6 address: give it one, or drop the VIP."

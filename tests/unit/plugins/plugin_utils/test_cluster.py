@@ -65,6 +65,10 @@ def test_a_sound_inventory_has_no_problem():
         ({"scheduler": "roundrobin"}, "image_cluster_scheduler is 'roundrobin'"),
         ({"forward": "gre"}, "write one of dr, tunnel, nat"),
         ({"forward": "nat"}, "needs image_cluster_nat_gateway, and it is not set"),
+        (
+            {"forward": "nat", "nat_gateway": "10.0.0.1", "vips": ["10.0.0.100", "fd00::1"]},
+            "The VIP fd00::1 and image_cluster_nat_gateway 10.0.0.1 are of two address families",
+        ),
         ({"director_mode": "active"}, "write one of keepalived, static"),
         ({"director_mode": "keepalived"}, "cannot be used yet"),
         ({"ports": []}, "image_cluster_ports is empty"),

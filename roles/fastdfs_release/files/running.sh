@@ -1,6 +1,6 @@
 # shellcheck shell=sh
-# Read by `sh -s UNIT PROGRAM [check]`. Prints "stale" when the unit does not run, or was started with other files than are there
-# now (a run that was interrupted between writing a file and the restart leaves it so), else nothing.
+# Read by `sh -s UNIT PROGRAM [check]`, in the roles of both daemons. Prints "stale" when the unit does not run, or was started with
+# other files than are there now (a run that was interrupted between writing a file and the restart leaves it so), else nothing.
 [ -x "$2" ] || {
     echo "$2 is not there: install a release first (role fastdfs_release)." >&2
     exit 1

@@ -1,0 +1,154 @@
+"""What goes wrong on a host while a role works: it stops, says so, leaves what runs running, and the next run puts everything right."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parents[3]
+ROLE = PROJECT / "molecule" / "default" / "role.yml"
+MAKE = """#!/bin/sh
+# upstream's scripts go on when the compiler fails, and succeed
+gcc -o fdfs_trackerd broken.c
+true
+"""
+
+
+def archive(path: Path, version: str, files: dict[str, str]) -> dict[str, str]:
+    """A source archive like upstream's, and how a release's ingredients name it."""
+    with tarfile.open(path, "w:gz") as target:
+        for file, content in files.items():
+            entry = tarfile.TarInfo(f"{path.name.split('.tar')[0]}/{file}")
+            entry.size, entry.mode = len(content), 0o755
+            target.addfile(entry, io.BytesIO(content.encode()))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"version": version, "file": path.name, "sha256": digest, "url": ""}
+
+
+@pytest.fixture(scope="module")
+def refused(begin, nodes, hostvars, tmp_path_factory):
+    """How each refused run ended. They work on different hosts (or different daemons of one), so they run at once."""
+    folder = tmp_path_factory.mktemp("refused")
+    tracker = hostvars(nodes("fastdfs_trackers")[0].name)["ansible_host"]
+    broken = archive(
+        folder / "fastdfs-0.1.tar.gz", "0.1", {"make.sh": MAKE, "broken.c": "int main() { return nobody; }\n"}
+    )
+    runs = {
+        "compiler": (
+            "fastdfs_release",
+            "reader1",
+            {
+                "fastdfs_release_archives": {"fastdfs": broken},
+                "fastdfs_release_sources": str(folder),
+                "fastdfs_release_cache": str(folder / "cache"),
+                "fastdfs_release_build_packages": ["gcc", "libc6-dev"],
+            },
+        ),
+        "tracker": (
+            "fastdfs_storage",
+            "image1",
+            {"fastdfs_storage_trackers": [f"{tracker}:22123"], "fastdfs_storage_tracker_timeout": 4},
+        ),
+        "storage": (
+            "fastdfs_storage",
+            "image2",
+            # A heart-beat that is due after this test has ended is what a storage without one looks like.
+            {"fastdfs_storage_active_timeout": 1, "fastdfs_storage_heart_beat_interval": 300},
+        ),
+        "nginx": ("nginx", "image2", {"nginx_image_server_raw": "no_such_directive on;"}),
+        "nftables": (
+            "firewall",
+            "tracker1",
+            {
+                "firewall_image_rules": [
+                    {"name": "x", "protocol": "tcp", "ports": [22122], "sources": ["10.0.0.999"]}
+                ]
+            },
+        ),
+    }
+    ends = {}
+    for name, (role, host, variables) in runs.items():
+        file = folder / f"{name}.yml"
+        file.write_text(yaml.safe_dump(variables))
+        extra = {"role": role, "role_hosts": host, "role_vars": str(file)}
+        ends[name] = begin(ROLE, "--extra-vars", json.dumps(extra))
+    return {name: end() for name, end in ends.items()}
+
+
+def test_a_compiler_that_fails_is_quoted(refused, node):
+    run = refused["compiler"]
+    assert run.status != 0
+    assert "FastDFS could not be built on reader1." in run.said
+    assert "error: " in run.said and "nobody" in run.said, run.said
+    assert not node("reader1").file("/opt/fastdfs/current").exists
+
+
+def test_a_tracker_that_does_not_answer_is_named_with_the_time_it_had(refused, node):
+    run = refused["tracker"]
+    assert run.status != 0
+    assert ":22123 did not answer image1 within 4 s, so fdfs-storaged was left as it was." in run.said, (
+        run.said
+    )
+    assert node("image1").service("fdfs-storaged").is_running
+
+
+def test_a_storage_that_does_not_become_active_is_named_with_what_the_tracker_says(refused):
+    run = refused["storage"]
+    assert run.status != 0
+    assert "The storage image2 of group1 is not ACTIVE after 1 s: " in run.said, run.said
+    assert ":22122 says " in run.said
+
+
+def test_nginx_keeps_serving_when_it_refuses_its_configuration(refused, node):
+    run = refused["nginx"]
+    assert run.status != 0
+    assert 'unknown directive \\"no_such_directive\\"' in run.said, run.said
+    answer = node("image2").check_output("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/")
+    assert answer == "200"
+
+
+def test_the_firewall_keeps_its_rules_when_nftables_refuses_new_ones(refused, node):
+    run = refused["nftables"]
+    assert run.status != 0
+    assert "10.0.0.999" in run.said, run.said
+    rules = node("tracker1").check_output("nft list table inet firewall_image")
+    assert "10.0.0.999" not in rules and "22122" in rules
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> str:
+    """A folder of collections that holds this one as its users install it, and nothing else."""
+    folder = tmp_path_factory.mktemp("installed")
+    for command in (
+        ["build", "--output-path", str(folder), str(PROJECT)],
+        ["install", "--no-deps", "--offline", "--collections-path", str(folder / "collections")],
+    ):
+        found = [str(path) for path in folder.glob("*.tar.gz")] if command[0] == "install" else []
+        subprocess.run(
+            ["ansible-galaxy", "collection", *command, *found], check=True, capture_output=True, cwd=folder
+        )
+    return str(folder / "collections")
+
+
+def test_the_installed_collection_puts_everything_right(refused, begin, installed, node, nodes):
+    assert refused
+    run = begin("imageops.lvs_fastdfs.site", ANSIBLE_COLLECTIONS_PATH=installed)()
+    assert run.status == 0, run.said
+    repaired = {host for host, count in run.changed.items() if count}
+    assert repaired == {"image1", "image2"}
+    assert "no_such_directive" not in node("image2").file("/etc/nginx/conf.d/nginx_image.conf").content_string
+    for host in nodes("fastdfs_storages"):
+        assert ":22123" not in host.file("/etc/fdfs/storage.conf").content_string
+
+
+def test_check_mode_finds_nothing_to_do_afterwards(begin, installed):
+    run = begin("imageops.lvs_fastdfs.site", "--check", "--diff", ANSIBLE_COLLECTIONS_PATH=installed)()
+    assert run.status == 0, run.said
+    assert set(run.changed.values()) == {0}, run.said
