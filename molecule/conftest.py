@@ -62,9 +62,9 @@ def ssh() -> list[str]:
 
 @lru_cache(maxsize=None)
 def connect(name: str):
-    host = testinfra.get_host(
-        f"ssh://{address(name)}", ssh_config=str(LAB / "ssh_config"), controlpath=control_path()
-    )
+    # testinfra puts its commands together with the operator %.
+    path = control_path().replace("%", "%%")
+    host = testinfra.get_host(f"ssh://{address(name)}", ssh_config=str(LAB / "ssh_config"), controlpath=path)
     host.name = name
     return host
 
