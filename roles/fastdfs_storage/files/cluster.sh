@@ -7,6 +7,10 @@ export LC_ALL=C
 # fdfs_monitor looks every address up in the DNS, where a resolver that is away must not decide.
 export RES_OPTIONS='timeout:1 attempts:1'
 monitor=/opt/fastdfs/current/usr/bin/fdfs_monitor
+[ -x "$monitor" ] || {
+    echo "$monitor is not there: install a release first (role fastdfs_release)." >&2
+    exit 3
+}
 configuration=$(mktemp)
 trap 'rm -f "$configuration"' EXIT
 
