@@ -71,9 +71,10 @@ def desired(services: list, timeouts: dict | None = None, sync_daemons: list | N
     wanted: dict[ServiceId, Service] = {}
     absent, unmanaged, seen = set(), set(), {}
     for number, raw in enumerate(services):
-        where = f"services[{number}]{_label(raw)}"
+        where = f"services[{number}]{label(raw)}"
         try:
-            name = _service_id(raw)
+            _known(raw, SERVICE_FIELDS)
+            name = service_id(raw)
             if name in seen:
                 raise ValueError(f"address or fwmark: the same service as services[{seen[name]}]")
             seen[name] = number
@@ -116,7 +117,7 @@ def integer(raw: dict, name: str, low: int, high: int, default: int | None = Non
     return number
 
 
-def _label(raw) -> str:
+def label(raw) -> str:
     """The service as the user wrote it, to be found again in a long list, even when it is wrong."""
     if not isinstance(raw, dict):
         return ""
@@ -173,8 +174,8 @@ def _address(raw: dict, name: str = "address") -> str:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _service_id(raw: dict) -> ServiceId:
-    _known(raw, SERVICE_FIELDS)
+def service_id(raw: dict) -> ServiceId:
+    """The virtual service that a mapping names by ``address``, ``port``, ``protocol`` or ``fwmark``, ``family``; else ValueError."""
     marked = raw.get("fwmark") is not None
     if marked == (raw.get("address") is not None):
         raise ValueError("give either fwmark or address, %s" % ("not both" if marked else "there is neither"))

@@ -5,15 +5,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
-
 import pytest
-from ansible.module_utils import basic
-from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run import Host
 from ansible_collections.imageops.lvs_fastdfs.plugins.modules import ipvs, ipvs_info
-from fake_ipvsadm import SCHEDULERS, FakeIpvsadm
+from fake_ipvsadm import FakeIpvsadm
 
 WEB = {
     "address": "192.0.2.1",
@@ -26,36 +20,6 @@ PLAN = [
     "-a -t 192.0.2.1:80 -r 10.0.0.1:80 -g -w 2 -x 0 -y 0",
     "-a -t 192.0.2.1:80 -r 10.0.0.2:80 -g -w 1 -x 0 -y 0",
 ]
-
-
-@contextlib.contextmanager
-def arguments(values: dict):
-    try:
-        from ansible.module_utils.testing import patch_module_args  # noqa: PLC0415 (ansible-core 2.18 and later)
-    except ImportError:
-        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": values}).encode()
-        yield
-    else:
-        with patch_module_args(values):
-            yield
-
-
-@pytest.fixture
-def call(monkeypatch):
-    """A function that runs a module against a fake ipvsadm (None: not installed) and returns its result."""
-
-    def run(module, fake: FakeIpvsadm | None, check: bool = False, diff: bool = False, **values) -> dict:
-        machine = Host(fake, lambda: bool(fake and fake.loaded), lambda: SCHEDULERS)
-        monkeypatch.setattr(module, "host", lambda _module: machine)
-        warnings: list[str] = []
-        monkeypatch.setattr(basic.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
-        output = io.StringIO()
-        given = arguments({**values, "_ansible_check_mode": check, "_ansible_diff": diff})
-        with given, contextlib.redirect_stdout(output), pytest.raises(SystemExit):
-            module.main()
-        return {**json.loads(output.getvalue()), "warned": warnings}
-
-    return run
 
 
 def test_apply_and_again(call):

@@ -42,8 +42,11 @@ WITH_VALUE = {"-t", "-u", "--sctp-service", "-f", "-s", "-p", "-M", "--pe", "-b"
     *("--mcast-group", "--mcast-port", "--mcast-ttl"),
 }
 WITHOUT_VALUE = {"-6", "-o", "-g", "-i", "-m", "-n", "--tun-csum", "--tun-nocsum", "--tun-remcsum"} | {
-    *("--thresholds", "--timeout", "--daemon", "--stats", "--rate", "--exact"),
+    *("--thresholds", "--timeout", "--daemon", "--stats", "--rate", "--exact", "-c"),
 }
+# The states of connections that the kernel counts as active. A template of a persistent service is not counted.
+ACTIVE = {"SYN_RECV", "SYN_SENT", "SYNACK", "ESTABLISHED"}
+TEMPLATE = "NONE"
 
 
 class Exit(Exception):
@@ -61,6 +64,18 @@ class Dest:
     upper: int
     lower: int
     tunnel: str
+
+
+@dataclass
+class Connection:
+    """An entry of the connection table. ``client`` and ``virtual`` are endpoints as ipvsadm writes them."""
+
+    service: tuple
+    server: tuple
+    state: str = "ESTABLISHED"
+    protocol: str = "TCP"
+    client: str = "203.0.113.9:40000"
+    virtual: str = "192.0.2.1:80"
 
 
 @dataclass
@@ -82,6 +97,7 @@ class FakeIpvsadm:
         self.virtuals: dict = {}
         self.timeouts = [900, 120, 300]
         self.daemons: dict = {}
+        self.connections: list[Connection] = []
         self.refuse: str | None = None
         self.calls: list[str] = []
         self.loaded = True
@@ -292,6 +308,8 @@ class FakeIpvsadm:
                 for role in ("master", "backup")
                 if role in self.daemons
             ]
+        if "-c" in options:
+            return self.listed_connections()
         if verb == "-L":
             return self.listing(options)
         return [line for name in sorted(self.virtuals, key=self.order) for line in self.saved(name)]
@@ -308,8 +326,25 @@ class FakeIpvsadm:
         for name in sorted(self.virtuals, key=self.order):
             lines.append(self.listed(name) + (" 0 0 0 0 0" if columns else self.remarks(name)))
             for (address, port), dest in self.virtuals[name].dests.items():
-                values = "0 0 0 0 0" if columns else f"{dest.upper} {dest.lower} 0 0"
+                counted = "{} {}".format(*self.counts(name, (address, port)))
+                values = "0 0 0 0 0" if columns else f"{dest.upper} {dest.lower} {counted}"
                 lines.append(f"  -> {self.endpoint(address, port)} {values}")
+        return lines
+
+    def counts(self, name: tuple, server: tuple) -> tuple[int, int]:
+        states = [c.state for c in self.connections if (c.service, c.server) == (name, server)]
+        active = sum(state in ACTIVE for state in states)
+        return active, len(states) - active - states.count(TEMPLATE)
+
+    def listed_connections(self) -> list[str]:
+        lines = [
+            "IPVS connection entries",
+            "pro expire state       source             virtual            destination",
+        ]
+        for c in self.connections:
+            address, port = c.server
+            destination = self.endpoint(address, port or int(c.virtual.rpartition(":")[2]))
+            lines.append(f"{c.protocol:<3} 01:59  {c.state:<11} {c.client:<18} {c.virtual:<18} {destination}")
         return lines
 
     @staticmethod
