@@ -33,7 +33,7 @@ PATIENCE = 10
 # These schedulers keep to the server that a hash names, also when its weight is 0, and refuse the client then; two have a
 # flag that makes them look further.
 HASHES = {"sh": "sh-fallback", "mh": "mh-fallback", "dh": None}
-_BRACKETS = re.compile(r"^\[([^\]]*)\](?::(.*))?$")
+_BRACKETS = re.compile(r"^\[([^\]]*)\](?::(.*))?\Z")
 
 
 class Place(NamedTuple):
