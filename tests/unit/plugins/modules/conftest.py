@@ -31,8 +31,15 @@ def arguments(values: dict):
 def call(monkeypatch):
     """A function that runs a module against a fake ipvsadm (None: not installed) and returns its result."""
 
-    def run(module, fake: FakeIpvsadm | None, check: bool = False, diff: bool = False, **values) -> dict:
-        machine = Host(fake, lambda: bool(fake and fake.loaded), lambda: SCHEDULERS)
+    def run(
+        module,
+        fake: FakeIpvsadm | None,
+        check: bool = False,
+        diff: bool = False,
+        loaded: bool = False,
+        **values,
+    ) -> dict:
+        machine = Host(fake, lambda: fake.loaded if fake else loaded, lambda: SCHEDULERS)
         monkeypatch.setattr(module, "host", lambda _module: machine)
         warnings: list[str] = []
         monkeypatch.setattr(basic.AnsibleModule, "warn", lambda _module, text: warnings.append(text))

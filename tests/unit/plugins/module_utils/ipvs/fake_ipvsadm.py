@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 SCHEDULERS = frozenset(
     ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"),
 )
+PROTOCOLS = {"FWM": 0, "TCP": 6, "UDP": 17, "SCTP": 132}  # by which ipvsadm sorts
 INVALID = "Invalid operation.  Possibly wrong module version, address not unicast, ..."
 FLAG_BITS = {"flag-1": 1, "flag-2": 2, "flag-3": 4}
 NAMED = {"mh": {"mh-fallback": 1, "mh-port": 2}, "sh": {"sh-fallback": 1, "sh-port": 2}}
@@ -350,7 +351,8 @@ class FakeIpvsadm:
     @staticmethod
     def order(name: tuple) -> tuple:
         mark = struct.unpack("i", struct.pack("I", name[2]))[0] if name[0] == "FWM" else 0
-        return mark, name[1] == "IPv6" or ":" in name[1], name
+        address = int(ipaddress.ip_address(name[1])) if name[0] != "FWM" else 0
+        return mark, name[1] == "IPv6" or ":" in name[1], PROTOCOLS[name[0]], address, name[2]
 
     @staticmethod
     def endpoint(address: str, port: int) -> str:
