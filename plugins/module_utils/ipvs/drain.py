@@ -294,8 +294,8 @@ def streams(text: str) -> dict[ServerId, int] | None:
     try:
         for line in lines.splitlines()[1:]:
             protocol, _expire, _state, source, _virtual, destination = line.split()[:6]
-            # Persistence templates have no client port, and those of marks no protocol: they are no connections.
-            if protocol not in ("UDP", "IP") and not source.endswith(":0"):
+            # What has no client port is a persistence template, which is no connection.
+            if protocol != "UDP" and not source.endswith(":0"):
                 address, _colon, port = destination.rpartition(":")
                 address = canonical(address.strip("[]"))
                 found.update({ServerId(address, int(port)), ServerId(address, 0)})
@@ -352,7 +352,7 @@ def drain(host: Host, asked: Request, around: Surroundings, check: bool = False)
             names = ", ".join(map(describe, gone))
             raise IpvsError(f"somebody else removed {names} meanwhile", result.steps)
     result.counts = count(listing, wanted)
-    if asked.state == "drained" and asked.wait != "none" and not check:
+    if asked.state == "drained" and not check:
         _wait(host, asked, around, listing, wanted, result)
     return result
 

@@ -482,10 +482,11 @@ def test_what_is_waited_for(wait, connections, waits):
     assert bool(result.left) is waits
 
 
-def test_the_list_of_connections_is_read_only_when_counts_do_not_tell():
+@pytest.mark.parametrize("open_one", [Connection(*IN_WEB), Connection(*IN_MARK)])
+def test_the_list_of_connections_is_read_only_when_counts_do_not_tell(open_one):
     udp = Connection(*IN_MARK, "UDP", "UDP")
-    fake = kernel(WEB, MARK, connections=[udp, Connection(*IN_WEB)])
-    time = Time({3: lambda: fake.connections.remove(Connection(*IN_WEB))})
+    fake = kernel(WEB, MARK, connections=[udp, open_one])
+    time = Time({3: lambda: fake.connections.remove(open_one)})
     assert run(fake, time, wait="all").left == {}
     assert [text for text in fake.calls if "-c" in text.split()] == [draining.READ_CONNECTIONS]
     assert fake.calls[-1] == draining.READ_CONNECTIONS
