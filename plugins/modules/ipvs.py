@@ -206,6 +206,7 @@ notes:
   - In check mode, a machine without ipvsadm or without C(ip_vs) counts as one with an empty table.
 seealso:
   - module: imageops.lvs_fastdfs.ipvs_info
+  - module: imageops.lvs_fastdfs.ipvs_drain
   - plugin: imageops.lvs_fastdfs.scheduler_weights
     plugin_type: filter
 """

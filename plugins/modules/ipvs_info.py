@@ -64,11 +64,11 @@ services:
   elements: dict
   contains:
     active_connections:
-      description: Connections in state ESTABLISHED now. Real servers have it too, like everything below.
+      description: TCP connections that are being opened or stand open, and SCTP associations. Real servers have it too, like all below.
       type: int
       returned: always
     inactive_connections:
-      description: Connections in any other state now.
+      description: Connections in any other state now, and all of UDP.
       type: int
       returned: always
     connections:

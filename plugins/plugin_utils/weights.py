@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -51,7 +52,9 @@ def scheduler_weights(
     if limit.denominator != 1 or not 1 <= limit <= MAX_WEIGHT:
         raise ValueError(f"maximum must be an integer from 1 to {MAX_WEIGHT}, not {maximum!r}")
     allowed = math.floor(_number("tolerance", tolerance) * PART) + 1
-    unknown = [host for host in drained if host not in capacities]
+    drained = _names("drained must be a list of hosts", drained)
+    known = list(capacities)  # a list also answers for what cannot be a key
+    unknown = [host for host in drained if host not in known]
     if unknown:
         raise ValueError(f"drained names {', '.join(map(str, unknown))}, which has no capacity")
     serving = {host: capacity for host, capacity in capacities.items() if host not in drained}
@@ -77,7 +80,7 @@ def host_capacities(hosts: list, hostvars: dict, variable: str = CAPACITY_VARIAB
     every host is left out, so that hosts stay comparable. Raises ValueError that names the host.
     """
     found = {}
-    for host in hosts:
+    for host in _names("hosts must be a list of names", hosts):
         if host not in hostvars:
             raise ValueError(f"{host}: is not in the inventory")
         known = hostvars[host]
@@ -110,10 +113,17 @@ def _facts(host: str, known: dict, variable: str) -> dict:
         interface = (facts.get(family) or {}).get("interface")
         if interface:
             speed = (facts.get(interface) or facts.get(interface.replace("-", "_")) or {}).get("speed")
-            if speed and int(speed) > 0:  # -1 is what drivers say that do not know
+            if re.match(r"^[1-9][0-9]*\Z", str(speed)):  # -1 is what drivers say that do not know
                 resources["link_mbps"] = int(speed)
             break
     return resources
+
+
+def _names(what: str, value) -> list:
+    """A list, or whatever else a template makes that can be gone through; but not the letters of one name."""
+    if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__iter__"):
+        raise ValueError(f"{what}, not {value!r}")
+    return list(value)
 
 
 def _number(what: str, value) -> Fraction:

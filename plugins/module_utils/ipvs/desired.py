@@ -38,8 +38,8 @@ SERVER_FIELDS = frozenset(
 DAEMON_FIELDS = frozenset(("interface", "role", "sync_id"))
 FLAGS = ("mh-port", "mh-fallback", "sh-port", "sh-fallback", "flag-1", "flag-2", "flag-3")
 # What these names may hold is the kernel's to say; that they are one word keeps a line for ipvsadm one line.
-_WORD = re.compile(r"^[A-Za-z0-9_-]{1,15}$")
-_INTERFACE = re.compile(r"^[^\s/]{1,15}$")
+_WORD = re.compile(r"^[A-Za-z0-9_-]{1,15}\Z")
+_INTERFACE = re.compile(r"^[^\s/]{1,15}\Z")
 _OCTAL = re.compile(r"(^|\.)0[0-9]")
 
 
@@ -70,10 +70,11 @@ def desired(services: list, timeouts: dict | None = None, sync_daemons: list | N
     problems: list[str] = []
     wanted: dict[ServiceId, Service] = {}
     absent, unmanaged, seen = set(), set(), {}
-    for number, raw in enumerate(services):
-        where = f"services[{number}]{_label(raw)}"
+    for number, raw in enumerate(_collect(problems, "services", _entries, services) or []):
+        where = f"services[{number}]{label(raw)}"
         try:
-            name = _service_id(raw)
+            _known(raw, SERVICE_FIELDS)
+            name = service_id(raw)
             if name in seen:
                 raise ValueError(f"address or fwmark: the same service as services[{seen[name]}]")
             seen[name] = number
@@ -110,13 +111,13 @@ def integer(raw: dict, name: str, low: int, high: int, default: int | None = Non
         if default is None:
             raise ValueError(f"{name}: is required")
         return default
-    number = int(value) if isinstance(value, str) and re.match(r"^-?[0-9]+$", value) else value
+    number = int(value) if isinstance(value, str) and re.match(r"^-?[0-9]+\Z", value) else value
     if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
         raise ValueError(f"{name}: must be an integer from {low} to {high}, not {value!r}")
     return number
 
 
-def _label(raw) -> str:
+def label(raw) -> str:
     """The service as the user wrote it, to be found again in a long list, even when it is wrong."""
     if not isinstance(raw, dict):
         return ""
@@ -133,6 +134,13 @@ def _collect(problems: list[str], where: str, check, raw):
     except ValueError as error:
         problems.append(f"{where}: {error}")
         return None
+
+
+def _entries(value) -> list:
+    """The entries of a list, or of whatever else a template makes that can be gone through; not letters, not keys."""
+    if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__iter__"):
+        raise ValueError(f"must be a list, not {value!r}")
+    return list(value)
 
 
 def _known(raw, fields: frozenset[str]) -> None:
@@ -173,8 +181,8 @@ def _address(raw: dict, name: str = "address") -> str:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _service_id(raw: dict) -> ServiceId:
-    _known(raw, SERVICE_FIELDS)
+def service_id(raw: dict) -> ServiceId:
+    """The virtual service that a mapping names by ``address``, ``port``, ``protocol`` or ``fwmark``, ``family``; else ValueError."""
     marked = raw.get("fwmark") is not None
     if marked == (raw.get("address") is not None):
         raise ValueError("give either fwmark or address, %s" % ("not both" if marked else "there is neither"))
@@ -210,7 +218,8 @@ def _service(name: ServiceId, raw: dict, where: str, problems: list[str]) -> Ser
         raise ValueError("one_packet: goes with protocol udp or with fwmark only")
     flags = _flags(scheduler, raw.get("scheduler_flags") or [])
     servers: dict[model.ServerId, Server] = {}
-    for number, raw_server in enumerate(raw.get("servers") or []):
+    listed = _collect(problems, f"{where}: servers", _entries, raw.get("servers") or [])
+    for number, raw_server in enumerate(listed or []):
         label = raw_server.get("address") if isinstance(raw_server, dict) else raw_server
         try:
             server = _server(name, raw_server)

@@ -16,7 +16,7 @@ from .model import FWMARK, MAX_MARK, Server, ServerId, Service, ServiceId, Table
 
 PURGE = ("none", "servers", "services")
 KEEP_WEIGHTS = ("none", "drained", "all")
-_MARKS = re.compile(r"^fwmark:([0-9]+)(?:-([0-9]+))?$")
+_MARKS = re.compile(r"^fwmark:([0-9]+)(?:-([0-9]+))?\Z")
 
 
 class Step(NamedTuple):

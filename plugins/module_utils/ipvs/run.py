@@ -213,24 +213,29 @@ def _probe(ipvsadm: Ipvsadm, names: frozenset[str] | None, before: Table, after:
     _refuse([found for found in unproven if trials[found[1], getattr(*found)].id not in held], names)
 
 
-def _write(ipvsadm: Ipvsadm, steps: list[Step]) -> tuple[Table, str]:
-    """Run the steps and read back in the same process; a line that ends ipvsadm early costs a second one."""
+def write(ipvsadm: Ipvsadm, steps: list[Step]) -> tuple[Listing, str]:
+    """Run the steps and read back in the same process; a line that ends ipvsadm early costs a second one.
+
+    Returns what stands afterwards and what ipvsadm complained of; it is for the caller to judge the first.
+    """
     lines = [step.line for step in steps]
     _status, output, errors = ipvsadm("\n".join([*lines, *READ]) + "\n")
     listing = _parse(output)
     if listing.timeouts is None:
         listing = read(ipvsadm)
-    return listing.table(), errors.strip()
+    return listing, errors.strip()
 
 
 def _apply(ipvsadm: Ipvsadm, before: Table, after: Table, steps: list[Step], wanted: Desired) -> Table:
-    observed, errors = _write(ipvsadm, steps)
+    listing, errors = write(ipvsadm, steps)
+    observed = listing.table()
     touched = {step.subject for step in steps}
     wrong = planning.limited(planning.plan(observed, after), touched | planning.named_subjects(wanted))
     if not wrong:
         return observed
     undo = planning.limited(planning.plan(observed, before), touched)
-    restored, undo_errors = _write(ipvsadm, undo) if undo else (observed, "")
+    listing, undo_errors = write(ipvsadm, undo) if undo else (listing, "")
+    restored = listing.table()
     left = planning.limited(planning.plan(restored, before), touched)
     made = {step.subject: step.line for step in steps}
     message = "the kernel does not hold what was asked: " + _named(wrong, made)

@@ -36,6 +36,8 @@ def test_errors_are_ansibles_and_name_what_is_wrong():
         AnsibleFilterError, match=r"ipvs_restore: services\[0\] \(tcp 2001:db8::1 port 80\): scheduler"
     ):
         ipvs_restore([{**WEB, "scheduler": "no name"}])
+    with pytest.raises(AnsibleFilterError, match=r"ipvs_restore: services: must be a list, not None"):
+        ipvs_restore(None)
     with pytest.raises(
         AnsibleFilterError, match=r"scheduler_weights: web1: capacity must be a number .* not 'much'"
     ):

@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
+import copy
 
 import pytest
-from ansible.module_utils import basic
-from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run import Host
-from ansible_collections.imageops.lvs_fastdfs.plugins.modules import ipvs, ipvs_info
-from fake_ipvsadm import SCHEDULERS, FakeIpvsadm
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.render import COUNTERS
+from ansible_collections.imageops.lvs_fastdfs.plugins.modules import ipvs, ipvs_drain, ipvs_info
+from fake_ipvsadm import Connection, FakeIpvsadm
 
 WEB = {
     "address": "192.0.2.1",
@@ -26,36 +23,6 @@ PLAN = [
     "-a -t 192.0.2.1:80 -r 10.0.0.1:80 -g -w 2 -x 0 -y 0",
     "-a -t 192.0.2.1:80 -r 10.0.0.2:80 -g -w 1 -x 0 -y 0",
 ]
-
-
-@contextlib.contextmanager
-def arguments(values: dict):
-    try:
-        from ansible.module_utils.testing import patch_module_args  # noqa: PLC0415 (ansible-core 2.18 and later)
-    except ImportError:
-        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": values}).encode()
-        yield
-    else:
-        with patch_module_args(values):
-            yield
-
-
-@pytest.fixture
-def call(monkeypatch):
-    """A function that runs a module against a fake ipvsadm (None: not installed) and returns its result."""
-
-    def run(module, fake: FakeIpvsadm | None, check: bool = False, diff: bool = False, **values) -> dict:
-        machine = Host(fake, lambda: bool(fake and fake.loaded), lambda: SCHEDULERS)
-        monkeypatch.setattr(module, "host", lambda _module: machine)
-        warnings: list[str] = []
-        monkeypatch.setattr(basic.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
-        output = io.StringIO()
-        given = arguments({**values, "_ansible_check_mode": check, "_ansible_diff": diff})
-        with given, contextlib.redirect_stdout(output), pytest.raises(SystemExit):
-            module.main()
-        return {**json.loads(output.getvalue()), "warned": warnings}
-
-    return run
 
 
 def test_apply_and_again(call):
@@ -197,3 +164,106 @@ def test_info_without_ipvs_loads_nothing(call):
     assert (info["available"], info["version"], info["services"]) == (False, None, [])
     assert fake.calls == []
     assert call(ipvs_info, None)["available"] is False
+
+
+def test_info_has_the_shape_of_ipvs_and_the_counters(call):
+    fake = FakeIpvsadm()
+    daemon = {"role": "backup", "interface": "eth1", "sync_id": 3}
+    asked = [WEB, {"fwmark": 1, "persistence_timeout": 60, "servers": [{"address": "10.0.0.1", "weight": 0}]}]
+    done = call(ipvs, fake, services=asked, sync_daemons=[daemon])
+    in_web = (("TCP", "192.0.2.1", 80), ("10.0.0.1", 80))
+    fake.connections += [
+        Connection(*in_web),
+        Connection(*in_web, state="FIN_WAIT"),
+        Connection(*in_web, state="CLOSE"),
+    ]
+    info = call(ipvs_info, fake)
+    assert info["sync_daemons"] == done["sync_daemons"] == [daemon]
+    assert info["timeouts"] == done["timeouts"]
+    counted = [
+        (entry["active_connections"], entry["inactive_connections"])
+        for service in info["services"]
+        for entry in [service, *service["servers"]]
+    ]
+    assert counted == [(1, 2), (1, 2), (0, 0), (0, 0), (0, 0)]
+    for service in info["services"]:
+        for entry in [service, *service["servers"]]:
+            for counter in COUNTERS:
+                del entry[counter]
+    assert sorted(info["services"], key=str) == sorted(done["services"], key=str)
+    assert call(ipvs, fake, services=info["services"], purge="servers")["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("errors", "sentence"),
+    [
+        ("Can't initialize ipvs: Permission denied (you must be root)", "reading the IPVS table needs root"),
+        ("Can't initialize ipvs: Protocol not available", "the kernel has no IPVS"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("module", "values"), [(ipvs, {"services": [WEB]}), (ipvs_info, {}), (ipvs_drain, {"server": "10.0.0.1"})]
+)
+def test_a_table_that_cannot_be_read(call, monkeypatch, module, values, errors, sentence):
+    fake = FakeIpvsadm()
+    monkeypatch.setattr(FakeIpvsadm, "__call__", lambda _fake, _text: (255, "", errors))
+    result = call(module, fake, **values)
+    assert result["failed"] is True
+    assert result["msg"].startswith(sentence)
+
+
+def test_info_warns_of_a_table_that_nothing_can_read(call):
+    info = call(ipvs_info, None, loaded=True)
+    assert (info["available"], info["services"]) == (False, [])
+    assert info["warned"] == ["ipvsadm is not installed: the table that the kernel holds cannot be read"]
+
+
+WRONG = {
+    "protocol": {**WEB, "port": 81, "protocol": "icmp"},
+    "scheduler": {**WEB, "port": 81, "scheduler": "bogus"},
+    "persistence_engine": {**WEB, "port": 81, "persistence_timeout": 1, "persistence_engine": "bogus"},
+    "fwmark": {"fwmark": 2**32},
+    "not both": {**WEB, "fwmark": 1},
+    "neither": {"scheduler": "rr"},
+    "family": {**WEB, "port": 81, "family": "ipv4"},
+    "port": {**WEB, "port": 0},
+    "weight": {**WEB, "port": 81, "servers": [{"address": "10.0.0.1", "weight": -1}]},
+    "upper_threshold": {**WEB, "port": 81, "servers": [{"address": "10.0.0.1", "upper_threshold": -1}]},
+    "lower_threshold": {
+        **WEB,
+        "port": 81,
+        "servers": [{"address": "10.0.0.1", "upper_threshold": 1, "lower_threshold": 2}],
+    },
+    "the same service": {**WEB, "port": 89},
+    "the same real server": {
+        "address": "2001:db8::1",
+        "port": 80,
+        "servers": [{"address": "2001:db8::2"}, {"address": "2001:DB8:0::2"}],
+    },
+    "forward: tunnel": {**WEB, "port": 81, "servers": [{"address": "2001:db8::2"}]},
+    "scheduler_flags": {**WEB, "port": 81, "scheduler_flags": ["mh-port"]},
+    "tunnel_port": {
+        **WEB,
+        "port": 81,
+        "servers": [{"address": "10.0.0.1", "forward": "tunnel", "tunnel_type": "gue"}],
+    },
+    "persistence_netmask": {**WEB, "port": 81, "persistence_timeout": 1, "persistence_netmask": 64},
+}
+
+
+@pytest.mark.parametrize("where", ["first", "in the middle", "last"])
+@pytest.mark.parametrize("field", WRONG)
+def test_one_wrong_entry_of_a_long_list_changes_nothing(call, field, where):
+    fake = FakeIpvsadm()
+    call(ipvs, fake, services=[{**WEB, "servers": [{"address": "10.0.0.9"}]}, {"fwmark": 7}])
+    before = copy.deepcopy((fake.virtuals, fake.timeouts, fake.daemons))
+    right = [{**WEB, "port": port} for port in (80, *range(82, 112))]
+    position = {"first": 0, "in the middle": 15, "last": len(right)}[where]
+    services = [*right[:position], WRONG[field], *right[position:]]
+    rest = {"timeouts": {"tcp": 60}, "sync_daemons": [{"role": "master", "interface": "eth0"}]}
+    result = call(
+        ipvs, fake, services=services, purge="services", purge_scope=["0.0.0.0/0", "fwmark:1-99"], **rest
+    )
+    assert result["failed"] is True
+    assert field in result["msg"]
+    assert (fake.virtuals, fake.timeouts, fake.daemons) == before

@@ -48,6 +48,7 @@ def alike(capacities: dict, weights: dict) -> bool:
         ({"a": 1, "b": 1000}, {}, {"a": 1, "b": 100}),
         ({"a": 1, "b": 1000}, {"maximum": 65535}, {"a": 1, "b": 991}),
         ({"a": 0, "b": 3}, {}, {"a": 0, "b": 1}),
+        ({"a": 1e-20, "b": 3}, {}, {"a": 1, "b": 100}),
         ({"a": 0, "b": 0}, {}, {"a": 0, "b": 0}),
         ({"a": 1, "b": 2, "c": 3}, {"drained": ["c"]}, {"a": 1, "b": 2, "c": 0}),
         ({"a": 1, "b": 2}, {"drained": ["a", "b"]}, {"a": 0, "b": 0}),
@@ -57,6 +58,11 @@ def alike(capacities: dict, weights: dict) -> bool:
 )
 def test_weights(capacities, options, weights):
     assert scheduler_weights(capacities, **options) == weights
+
+
+def test_hosts_may_come_from_a_generator():
+    assert scheduler_weights({"a": 1, "b": 2}, drained=(host for host in "b")) == {"a": 1, "b": 0}
+    assert host_capacities((host for host in "a"), {"a": {"image_cluster_capacity": 3}}) == {"a": 3}
 
 
 def test_the_scarcest_resource_decides():
@@ -182,7 +188,7 @@ def test_drained_hosts_get_nothing_and_the_others_share_as_without_them(capaciti
     assert {host: weights[host] for host in active} == scheduler_weights(active)
 
 
-def facts(vcpus: int | None, speed: int | None = None, interface: str = "eth0") -> dict:
+def facts(vcpus: int | None, speed: int | str | None = None, interface: str = "eth0") -> dict:
     return {
         "ansible_facts": {
             "processor_vcpus": vcpus,
@@ -201,6 +207,7 @@ def facts(vcpus: int | None, speed: int | None = None, interface: str = "eth0") 
             {"a": {"vcpus": 4, "link_mbps": 1000}, "b": {"vcpus": 8, "link_mbps": 10000}},
         ),
         ({"a": facts(4, 1000), "b": facts(8, -1)}, {"a": {"vcpus": 4}, "b": {"vcpus": 8}}),
+        ({"a": facts(4, 1000), "b": facts(8, "unknown")}, {"a": {"vcpus": 4}, "b": {"vcpus": 8}}),
         ({"a": facts(4, 1000), "b": facts(8)}, {"a": {"vcpus": 4}, "b": {"vcpus": 8}}),
         ({"a": {"image_cluster_capacity": 3}, "b": {"image_cluster_capacity": "5"}}, {"a": 3, "b": "5"}),
         (
@@ -216,6 +223,12 @@ def test_capacities_come_from_host_variables_and_facts(hostvars, capacities):
 
 def test_another_variable():
     assert host_capacities(["a"], {"a": {"size": 3}}, "size") == {"a": 3}
+
+
+@pytest.mark.parametrize("hosts", [None, "web1", {"web1": {}}])
+def test_hosts_must_be_a_list(hosts):
+    with pytest.raises(ValueError, match=r"hosts must be a list of names, not "):
+        host_capacities(hosts, {"web1": {"image_cluster_capacity": 1}})
 
 
 @pytest.mark.parametrize(

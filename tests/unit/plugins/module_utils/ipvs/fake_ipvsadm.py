@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 SCHEDULERS = frozenset(
     ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "fo", "ovf", "mh"),
 )
+PROTOCOLS = {"FWM": 0, "TCP": 6, "UDP": 17, "SCTP": 132}  # by which ipvsadm sorts
 INVALID = "Invalid operation.  Possibly wrong module version, address not unicast, ..."
 FLAG_BITS = {"flag-1": 1, "flag-2": 2, "flag-3": 4}
 NAMED = {"mh": {"mh-fallback": 1, "mh-port": 2}, "sh": {"sh-fallback": 1, "sh-port": 2}}
@@ -42,8 +43,11 @@ WITH_VALUE = {"-t", "-u", "--sctp-service", "-f", "-s", "-p", "-M", "--pe", "-b"
     *("--mcast-group", "--mcast-port", "--mcast-ttl"),
 }
 WITHOUT_VALUE = {"-6", "-o", "-g", "-i", "-m", "-n", "--tun-csum", "--tun-nocsum", "--tun-remcsum"} | {
-    *("--thresholds", "--timeout", "--daemon", "--stats", "--rate", "--exact"),
+    *("--thresholds", "--timeout", "--daemon", "--stats", "--rate", "--exact", "-c"),
 }
+# The states of connections that the kernel counts as active. A template of a persistent service is not counted.
+ACTIVE = {"SYN_RECV", "SYN_SENT", "SYNACK", "ESTABLISHED"}
+TEMPLATE = "NONE"
 
 
 class Exit(Exception):
@@ -61,6 +65,18 @@ class Dest:
     upper: int
     lower: int
     tunnel: str
+
+
+@dataclass
+class Connection:
+    """An entry of the connection table. ``client`` and ``virtual`` are endpoints as ipvsadm writes them."""
+
+    service: tuple
+    server: tuple
+    state: str = "ESTABLISHED"
+    protocol: str = "TCP"
+    client: str = "203.0.113.9:40000"
+    virtual: str = "192.0.2.1:80"
 
 
 @dataclass
@@ -82,6 +98,7 @@ class FakeIpvsadm:
         self.virtuals: dict = {}
         self.timeouts = [900, 120, 300]
         self.daemons: dict = {}
+        self.connections: list[Connection] = []
         self.refuse: str | None = None
         self.calls: list[str] = []
         self.loaded = True
@@ -292,6 +309,8 @@ class FakeIpvsadm:
                 for role in ("master", "backup")
                 if role in self.daemons
             ]
+        if "-c" in options:
+            return self.listed_connections()
         if verb == "-L":
             return self.listing(options)
         return [line for name in sorted(self.virtuals, key=self.order) for line in self.saved(name)]
@@ -308,14 +327,32 @@ class FakeIpvsadm:
         for name in sorted(self.virtuals, key=self.order):
             lines.append(self.listed(name) + (" 0 0 0 0 0" if columns else self.remarks(name)))
             for (address, port), dest in self.virtuals[name].dests.items():
-                values = "0 0 0 0 0" if columns else f"{dest.upper} {dest.lower} 0 0"
+                counted = "{} {}".format(*self.counts(name, (address, port)))
+                values = "0 0 0 0 0" if columns else f"{dest.upper} {dest.lower} {counted}"
                 lines.append(f"  -> {self.endpoint(address, port)} {values}")
+        return lines
+
+    def counts(self, name: tuple, server: tuple) -> tuple[int, int]:
+        states = [c.state for c in self.connections if (c.service, c.server) == (name, server)]
+        active = sum(state in ACTIVE for state in states)
+        return active, len(states) - active - states.count(TEMPLATE)
+
+    def listed_connections(self) -> list[str]:
+        lines = [
+            "IPVS connection entries",
+            "pro expire state       source             virtual            destination",
+        ]
+        for c in self.connections:
+            address, port = c.server
+            destination = self.endpoint(address, port or int(c.virtual.rpartition(":")[2]))
+            lines.append(f"{c.protocol:<3} 01:59  {c.state:<11} {c.client:<18} {c.virtual:<18} {destination}")
         return lines
 
     @staticmethod
     def order(name: tuple) -> tuple:
         mark = struct.unpack("i", struct.pack("I", name[2]))[0] if name[0] == "FWM" else 0
-        return mark, name[1] == "IPv6" or ":" in name[1], name
+        address = int(ipaddress.ip_address(name[1])) if name[0] != "FWM" else 0
+        return mark, name[1] == "IPv6" or ":" in name[1], PROTOCOLS[name[0]], address, name[2]
 
     @staticmethod
     def endpoint(address: str, port: int) -> str:

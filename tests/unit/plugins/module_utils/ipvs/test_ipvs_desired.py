@@ -112,6 +112,7 @@ def test_a_tunnel_to_another_family_is_allowed():
         ({"port": 0}, r"port: 0 \(every port\) needs persistence_timeout"),
         ({"scheduler": "w rr"}, WHERE + ": scheduler: must be a name"),
         ({"scheduler": "rr\n-C"}, WHERE + ": scheduler: must be a name"),
+        ({"scheduler": "rr\n"}, WHERE + ": scheduler: must be a name"),
         ({"scheduler": "abcdefghijklmnop"}, WHERE + ": scheduler: must be a name of at most 15"),
         ({"scheduler_flags": ["mh-port"]}, WHERE + ": scheduler_flags: mh-port needs scheduler mh, not wlc"),
         (
@@ -126,9 +127,24 @@ def test_a_tunnel_to_another_family_is_allowed():
         ({"persistence_netmask": 24}, "persistence_netmask: needs persistence_timeout"),
         ({"persistence_engine": "sip"}, "persistence_engine: needs persistence_timeout"),
         (
+            {"persistence_timeout": 1, "persistence_engine": "sip\n"},
+            WHERE + ": persistence_engine: must be a name",
+        ),
+        (
             {"persistence_timeout": 1, "persistence_netmask": 33},
             "persistence_netmask: must be an integer from 1 to 32",
         ),
+        (
+            {"address": "2001:db8::1", "persistence_timeout": 1, "persistence_netmask": 129},
+            r"services\[0\] \(tcp 2001:db8::1 port 80\): persistence_netmask: must be an integer from 1 to 128",
+        ),
+        (
+            {"persistence_timeout": 1, "persistence_netmask": "255.255.255.0"},
+            WHERE + ": persistence_netmask: must be an integer from 1 to 32, not '255.255.255.0'",
+        ),
+        ({"port": "80\n"}, WHERE.replace("80", "80\n") + ": port: must be an integer from 0 to 65535"),
+        ({"servers": 5}, WHERE + ": servers: must be a list, not 5"),
+        ({"servers": REAL}, WHERE + ": servers: must be a list, not {'address'"),
         ({"one_packet": True}, "one_packet: goes with protocol udp or with fwmark only"),
         ({"one_packet": "maybe"}, "one_packet: must be true or false"),
         ({"state": "gone"}, "state: must be one of present, absent, not 'gone'"),
@@ -190,6 +206,11 @@ def test_a_wrong_mark_is_refused(fields, sentence):
             {"forward": "tunnel", "tunnel_type": "vxlan"},
             SERVER + "tunnel_type: must be one of ipip, gue, gre",
         ),
+        ({"lower_threshold": -1}, SERVER + "lower_threshold: must be an integer from 0"),
+        (
+            {"upper_threshold": 9, "lower_threshold": 2**31},
+            SERVER + "lower_threshold: must be an integer from 0",
+        ),
         (
             {"forward": "tunnel", "tunnel_type": "gue"},
             SERVER + "tunnel_port: is required with tunnel_type: gue",
@@ -229,6 +250,22 @@ def test_duplicates_are_refused_however_they_are_written():
         desired([{**WEB, "servers": [REAL, {**REAL, "port": 81}]}])
 
 
+def test_real_servers_written_differently_are_the_same():
+    six = {"address": "2001:db8::1", "port": 80}
+    pair = [{"address": "2001:db8:1::1"}, {"address": "2001:DB8:0001:0::1"}]
+    with pytest.raises(
+        InputError,
+        match=r"servers\[1\] .*: address: the same real server, \[2001:db8:1::1\]:80, is listed before",
+    ):
+        desired([{**six, "servers": pair}])
+
+
+@pytest.mark.parametrize("services", [None, WEB, "192.0.2.1"])
+def test_services_must_be_a_list(services):
+    with pytest.raises(InputError, match=r"^services: must be a list, not "):
+        desired(services)
+
+
 def test_every_wrong_entry_is_named():
     bad = {**WEB, "port": 81, "servers": [{**REAL, "weight": -1}, REAL, {"address": "x"}]}
     with pytest.raises(InputError) as caught:
@@ -259,6 +296,11 @@ def test_every_wrong_entry_is_named():
             [{"role": "master", "interface": "eth0 -x"}],
             r"sync_daemons\[0\]: interface: must be the name",
         ),
+        (
+            None,
+            [{"role": "master", "interface": "eth0\n"}],
+            r"sync_daemons\[0\]: interface: must be the name",
+        ),
         (None, [{"interface": "eth0"}], r"sync_daemons\[0\]: role: is required"),
         (
             None,
@@ -283,6 +325,7 @@ def test_wrong_timeouts_and_daemons_are_refused(timeouts, daemons, sentence):
         (("services", [], "none"), "purge_scope: is required with purge: services"),
         (("services", ["192.0.2.1/24"], "none"), "purge_scope: '192.0.2.1/24' is neither a network"),
         (("servers", ["fwmark:9-1"], "none"), "purge_scope: 'fwmark:9-1' is no range"),
+        (("servers", ["fwmark:1-9\n"], "none"), r"purge_scope: 'fwmark:1-9\\n' is neither a network"),
         (("servers", ["fwmark:0-1"], "none"), "purge_scope: 'fwmark:0-1' is no range"),
         (("all", [], "none"), "purge: must be one of none, servers, services, not 'all'"),
         (("none", [], "some"), "keep_weights: must be one of none, drained, all, not 'some'"),

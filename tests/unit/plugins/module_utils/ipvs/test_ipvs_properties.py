@@ -122,6 +122,7 @@ def test_no_pool_is_empty_for_a_moment(start, request_, rules):
         and any(server.weight for server in after.services[name].servers.values())
     }
     for step in plan(before, after):
+        assert not step.line.startswith("-C")
         fake(step.line)
         now = parse(fake("-S -n")[1]).services
         for name in full:
