@@ -76,6 +76,19 @@ def test_no_role_reads_the_cluster_s_variables():
             assert "image_cluster_" not in path.read_text(), path
 
 
-def test_scenarios_have_tests_where_molecule_looks_for_them():
-    for scenario in (PROJECT / "molecule").glob("*/molecule.yml"):
-        assert list((scenario.parent / "tests").glob("test_*.py")), scenario.parent
+SCENARIOS = sorted((PROJECT / "molecule").glob("*/molecule.yml"))
+SHARED = load(PROJECT / ".config" / "molecule" / "config.yml")
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=[path.parent.name for path in SCENARIOS])
+def test_scenarios_have_what_their_sequence_names(path):
+    """Molecule passes over what is not there, and is green."""
+    own = load(path) or {}
+    steps = own.get("scenario", SHARED["scenario"])["test_sequence"]
+    if "verify" in steps:
+        tests = path.parent / own.get("verifier", {}).get("directory", "tests")
+        assert list(tests.glob("test_*.py")), tests
+    named = [step.split()[1] for step in steps if " " in step]
+    if "prepare" in steps:
+        named.append("prepare.yml")
+    assert [name for name in named if not (path.parent / name).exists()] == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
+ROLE = Path(__file__).parents[1] / "role.yml"
 UNIT = "lvs-director.service"
 TABLE = "table inet lvs_director"
 
@@ -133,6 +136,26 @@ def test_a_reload_leaves_a_drained_server_drained(static, nodes, hostvars):
         assert f"-r {server}:0 -g -w 0" in static.check_output("ipvsadm -S -n")
     finally:
         static.check_output(f"ipvsadm -e -f 1 -r {server}:0 -g -w {before}")
+
+
+def test_a_drain_by_the_inventory_ends_with_it_and_one_by_hand_does_not(static, begin, hostvars, tmp_path):
+    addresses = {name: hostvars(name)["ansible_host"] for name in ("image1", "image2")}
+    (tmp_path / "vars.yml").write_text("{}\n")
+
+    def weights(**asked: int) -> dict[str, int]:
+        extra = {"role": "lvs_director", "role_hosts": static.name, "role_vars": str(tmp_path / "vars.yml")}
+        run = begin(ROLE, "--extra-vars", json.dumps({**extra, "image_cluster_weights": asked}))()
+        assert run.status == 0, run.said
+        table = static.check_output("ipvsadm -S -n")
+        return {
+            name: int(re.search(rf"-r {re.escape(address)}:0 -g -w (\d+)", table).group(1))
+            for name, address in addresses.items()
+        }
+
+    assert weights(image1=1, image2=0) == {"image1": 1, "image2": 0}
+    static.check_output(f"ipvsadm -e -f 1 -r {addresses['image1']}:0 -g -w 0")
+    assert weights(image1=1, image2=1) == {"image1": 0, "image2": 1}
+    static.check_output(f"ipvsadm -e -f 1 -r {addresses['image1']}:0 -g -w 1")
 
 
 def test_the_unit_starts_at_boot(director):

@@ -7,6 +7,8 @@ import io
 import json
 import subprocess
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,21 +34,23 @@ def archive(path: Path, version: str, files: dict[str, str]) -> dict[str, str]:
     return {"version": version, "file": path.name, "sha256": digest, "url": ""}
 
 
-@pytest.fixture(scope="module")
-def hung_storage(node):
-    """The storage of image2 hangs, and its tracker has forgotten that it was there."""
-    pid = node("image2").check_output("systemctl show --property=MainPID --value fdfs-storaged")
-    node("image2").check_output(f"kill -STOP {pid}")
-    node("tracker1").check_output("systemctl restart fdfs-trackerd")
-    yield
-    node("image2").check_output(f"kill -CONT {pid}")
+@contextmanager
+def hung(storage, tracker) -> Iterator[None]:
+    """The storage hangs, and the tracker has forgotten that it was ACTIVE."""
+    pid = storage.check_output("systemctl show --property=MainPID --value fdfs-storaged")
+    storage.check_output(f"kill -STOP {pid}")
+    try:
+        tracker.check_output("systemctl restart fdfs-trackerd")
+        yield
+    finally:
+        storage.check_output(f"kill -CONT {pid}")
 
 
 @pytest.fixture(scope="module")
-def refused(begin, nodes, hostvars, hung_storage, tmp_path_factory):
+def refused(begin, node, hostvars, tmp_path_factory):
     """How each refused run ended. They work on different hosts (or different daemons of one), so they run at once."""
     folder = tmp_path_factory.mktemp("refused")
-    tracker = hostvars(nodes("fastdfs_trackers")[0].name)["ansible_host"]
+    tracker = hostvars("tracker1")["ansible_host"]
     broken = archive(
         folder / "fastdfs-0.1.tar.gz", "0.1", {"make.sh": MAKE, "broken.c": "int main() { return nobody; }\n"}
     )
@@ -82,13 +86,14 @@ def refused(begin, nodes, hostvars, hung_storage, tmp_path_factory):
             },
         ),
     }
-    ends = {}
-    for name, (role, host, variables) in runs.items():
-        file = folder / f"{name}.yml"
-        file.write_text(yaml.safe_dump(variables))
-        extra = {"role": role, "role_hosts": host, "role_vars": str(file)}
-        ends[name] = begin(ROLE, "--extra-vars", json.dumps(extra))
-    return {name: end() for name, end in ends.items()}
+    with hung(node("image2"), node("tracker1")):
+        ends = {}
+        for name, (role, host, variables) in runs.items():
+            file = folder / f"{name}.yml"
+            file.write_text(yaml.safe_dump(variables))
+            extra = {"role": role, "role_hosts": host, "role_vars": str(file)}
+            ends[name] = begin(ROLE, "--extra-vars", json.dumps(extra))
+        return {name: end() for name, end in ends.items()}
 
 
 def test_a_compiler_that_fails_is_quoted(refused, node):
