@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: image_probe
 short_description: Ask a URL several times and say which image server answered
-version_added: 1.0.0
+version_added: 0.1.0
 description:
   - Requests a URL a number of times from the managed host, each time over a new connection, and reports for every answer the server that
     gave it, the status, the size and the SHA-256 of the body.

@@ -107,6 +107,13 @@ def test_what_is_not_an_archive_is_called_so(sources, site):
         sources.find(sources.Archive(**archive), str(root / "own"), root / "cache", True)
 
 
+def test_a_directory_in_an_archive_s_place_is_called_so(sources, site):
+    root, _, archive = site
+    (root / "own" / "x-1.tar.gz").mkdir()
+    with pytest.raises(sources.Problem, match=r"x-1.tar.gz cannot be read \(Is a directory\)"):
+        sources.find(sources.Archive(**archive), str(root / "own"), root / "cache", True)
+
+
 def test_an_archive_that_is_nowhere_is_said_with_every_place(sources, site):
     root, _, archive = site
     with pytest.raises(sources.Problem) as problem:

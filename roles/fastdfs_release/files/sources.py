@@ -65,12 +65,18 @@ def sha256_of(path: Path) -> str:
 
 def check(archive: Archive, path: Path, place: str) -> None:
     """Raises Problem unless the file is the archive. `place` says where it came from."""
-    if not tarfile.is_tarfile(path):
+    try:
+        is_archive = tarfile.is_tarfile(path)
+        found = sha256_of(path)
+    except OSError as error:
+        raise Problem(
+            f"{archive.label}: {place} cannot be read ({error.strerror}). Put upstream's file there."
+        ) from error
+    if not is_archive:
         raise Problem(
             f"{archive.label}: {place} is not an archive (it holds {path.stat().st_size} bytes of something else). "
             "Replace it with upstream's file."
         )
-    found = sha256_of(path)
     if found != archive.sha256:
         raise Problem(
             f"{archive.label}: {place} has another checksum: sha256 is {found}, expected {archive.sha256}. "

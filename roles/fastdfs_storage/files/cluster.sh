@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # Read by `sh -s`. Asks trackers (address:port) with the release's own fdfs_monitor, which exits 0 whatever it was told.
-#   trackers BASE_PATH TRACKER…        prints the trackers that do not answer; succeeds when enough of them do
-#   active GROUP ADDRESS TRACKER…      prints what each tracker says of this storage; succeeds when all that answer say ACTIVE
+#   SECONDS trackers BASE_PATH TRACKER…      prints the trackers that do not answer; succeeds when enough of them do
+#   SECONDS active GROUP ADDRESS TRACKER…    prints what each tracker says of this storage; succeeds when all that answer say ACTIVE
+# It asks again until that is so or the seconds have passed, by the clock: a silent tracker makes each question long.
 set -eu
 export LC_ALL=C
 # fdfs_monitor looks every address up in the DNS, where a resolver that is away must not decide.
@@ -56,4 +57,12 @@ active() {
     return "$result"
 }
 
-"$@"
+end=$(($(date +%s) + $1))
+shift
+until said=$("$@"); do
+    if [ "$(date +%s)" -ge "$end" ]; then
+        echo "$said"
+        exit 1
+    fi
+    sleep 1
+done
