@@ -13,6 +13,7 @@ class FilterModule:
     def filters(self):
         return {
             "cluster_members": cluster.members,
+            "cluster_normal": cluster.normal,
             "cluster_overruled": cluster_problems.overruled,
             "cluster_plan": cluster.plan,
             "cluster_problems": cluster_problems.problems,

@@ -3,12 +3,13 @@
 """What an inventory says about an image cluster, resolved once for every role.
 
 Pure functions: ``members`` and ``plan`` turn the contract's variables (``roles/image_cluster/README.md``) into data,
-without looking at anything else. ``problems.py`` says what is wrong with them.
+without looking at anything else. ``cluster_problems.py`` says what is wrong with them.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,6 +36,42 @@ def as_ip(value: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None
 def family(address: str) -> str:
     """``ipv4`` or ``ipv6``; raises ValueError for what is no address."""
     return f"ipv{ipaddress.ip_address(address).version}"
+
+
+def whole(value: object) -> object:
+    """The number whose digits a text is (``-e`` gives nothing but texts); anything else as it came."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,10}", value) else value
+
+
+def normal(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``settings`` with digits as numbers, ``yes`` and ``false`` as booleans, and texts with commas as lists.
+
+    What cannot be read so stays as it is, for ``cluster_problems`` to name.
+    """
+
+    def words(value: object) -> object:
+        if value is None:
+            return []
+        return (
+            [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+        )
+
+    made = dict(settings)
+    made["fwmark"] = whole(made["fwmark"])
+    made["persistence_timeout"] = whole(made["persistence_timeout"] or 0)
+    made["nat_gateway"] = made["nat_gateway"] or ""
+    routed = str(made["vip_routed"]).lower()
+    made["vip_routed"] = {
+        **dict.fromkeys(("true", "yes", "on", "1"), True),
+        **dict.fromkeys(("false", "no", "off", "0"), False),
+    }.get(routed, made["vip_routed"])
+    for key in ("scheduler_flags", "client_networks", "reader_networks"):
+        made[key] = words(made[key])
+    if isinstance(made["ports"], (list, tuple)):
+        made["ports"] = [whole(port) for port in made["ports"]]
+    if isinstance(made["weights"], Mapping):
+        made["weights"] = {host: whole(weight) for host, weight in made["weights"].items()}
+    return made
 
 
 def roles_of(groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -67,6 +104,7 @@ def members(
             "address6": str((facts.get("default_ipv6") or {}).get("address", "")),
             "group": str(host.get("fastdfs_storage_group") or "group1"),
             "paths": ["/data/fastdfs"] if paths is None else paths,
+            "ssh_port": whole(host.get("ansible_port")),
             "vip_networks": vip_networks(host.get("image_cluster_vip_interface"), facts),
         }
     return found

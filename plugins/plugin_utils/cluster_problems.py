@@ -9,7 +9,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster import as_ip, family, roles_of
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.desired import InputError, desired
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster import (
+    STORAGE_PORT,
+    TRACKER_PORT,
+    as_ip,
+    family,
+    roles_of,
+    services,
+)
 
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos")
 FORWARDS = ("dr", "tunnel", "nat")
@@ -22,10 +30,8 @@ Members = Mapping[str, Mapping[str, Any]]
 
 
 def _whole(value: object, low: int, high: int) -> bool:
-    """Whether ``value`` is a whole number from ``low`` to ``high``, written as a number or as its digits."""
-    if isinstance(value, bool) or not str(value).isdigit():
-        return False
-    return low <= int(str(value)) <= high
+    """Whether ``value`` is a whole number from ``low`` to ``high``; ``cluster.normal`` has made numbers of digits."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
 def _network(value: object, strict: bool = True) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
@@ -110,6 +116,13 @@ def _vips(settings: Settings, found: Members, directors: Sequence[str]) -> Itera
             yield f"image_cluster_vips names {address} {count} times: write it once."
 
 
+def _kinds(settings: Settings) -> Iterator[str]:
+    if not isinstance(settings["vip_routed"], bool):
+        yield f"image_cluster_vip_routed is {settings['vip_routed']!r}: write true or false."
+    if not isinstance(settings["scheduler_flags"], (list, tuple)):
+        yield f"image_cluster_scheduler_flags is {settings['scheduler_flags']!r}: write a list, for example [mh-port]."
+
+
 def _numbers(settings: Settings) -> Iterator[str]:
     ports = settings["ports"]
     if not isinstance(ports, (list, tuple)) or not ports:
@@ -121,8 +134,21 @@ def _numbers(settings: Settings) -> Iterator[str]:
     if not _whole(settings["fwmark"], 0, MAX_MARK):
         yield f"image_cluster_fwmark is {settings['fwmark']!r}: write a mark from 1 to {MAX_MARK}, or 0 for one virtual service a port."
     timeout = settings.get("persistence_timeout")
-    if timeout not in (None, "") and not _whole(timeout, 0, 86400 * 31):
+    if not _whole(timeout, 0, 86400 * 31):
         yield f"image_cluster_persistence_timeout is {timeout!r}: write seconds up to {86400 * 31}, or 0 for none."
+
+
+def _ports(settings: Settings, found: Members) -> Iterator[str]:
+    """The read path's ports are open to readers and balanced: nothing else may listen there."""
+    ports = settings["ports"]
+    numbers = [port for port in ports if _whole(port, 1, 65535)] if isinstance(ports, (list, tuple)) else []
+    taken = {22: "ssh", TRACKER_PORT: "the trackers", STORAGE_PORT: "the storages"}
+    taken |= {member["ssh_port"]: f"ssh on {name}" for name, member in found.items() if member["ssh_port"]}
+    for port, count in Counter(numbers).items():
+        if count > 1:
+            yield f"image_cluster_ports names {port} {count} times: write it once."
+        if port in taken:
+            yield f"image_cluster_ports has {port}, the port of {taken[port]}: write ports that only readers use, for example [80]."
 
 
 def _weights(settings: Settings, servers: Sequence[str]) -> Iterator[str]:
@@ -153,6 +179,9 @@ def _paths(found: Members, storages: Sequence[str]) -> Iterator[str]:
 
 def _networks(settings: Settings) -> Iterator[str]:
     for key in ("client_networks", "reader_networks"):
+        if not isinstance(settings[key], (list, tuple)):
+            yield f"image_cluster_{key} is {settings[key]!r}: write a list of networks, for example [10.0.5.0/24]."
+            continue
         for network in settings[key]:
             if _network(network) is None:
                 loose = _network(network, strict=False)
@@ -184,6 +213,16 @@ def _forwarding(settings: Settings) -> Iterator[str]:
         )
 
 
+def _table(settings: Settings, found: Members, servers: Sequence[str]) -> Iterator[str]:
+    """What the module ``ipvs`` would say of the services in the last play, said in the first."""
+    try:
+        desired(services(settings, {host: found[host] for host in servers}))
+    except InputError as error:
+        for said in dict.fromkeys(each.split("): ", 1)[-1] for each in error.problems):
+            name = f"image_cluster_{said.split(':')[0]}"
+            yield f"The directors' table cannot be made ({said}): correct {name if name[14:] in settings else 'what it speaks of'}."
+
+
 def overruled(
     hostvars: Mapping[str, Mapping[str, Any]], hosts: Sequence[str], handed: Sequence[str]
 ) -> list[str]:
@@ -211,10 +250,13 @@ def problems(settings: Settings, found: Members, groups: Mapping[str, Sequence[s
         *_forwarding(settings),
         *_addresses(found),
         *_vips(settings, found, roles["lvs_directors"]),
+        *_kinds(settings),
         *_numbers(settings),
+        *_ports(settings, found),
         *_weights(settings, roles["image_servers"]),
         *_paths(found, roles["fastdfs_storages"]),
         *_networks(settings),
     ]
     # What follows from sound input only.
-    return said or list(_families(settings, found, roles["image_servers"]))
+    servers = roles["image_servers"]
+    return said or list(_families(settings, found, servers)) or list(_table(settings, found, servers))

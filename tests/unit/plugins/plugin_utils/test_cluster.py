@@ -44,7 +44,7 @@ SETTINGS = {
 def said(settings=None, hostvars=None, groups=None):
     groups = GROUPS | (groups or {})
     found = cluster.members(HOSTVARS | (hostvars or {}), groups)
-    return cluster_problems.problems(SETTINGS | (settings or {}), found, groups)
+    return cluster_problems.problems(cluster.normal(SETTINGS | (settings or {})), found, groups)
 
 
 def test_a_sound_inventory_has_no_problem():
@@ -84,6 +84,17 @@ def test_a_sound_inventory_has_no_problem():
         ({"weights": "even"}, "image_cluster_weights is 'even'"),
         ({"client_networks": ["10.0.5.1/24"]}, "write 10.0.5.0/24"),
         ({"reader_networks": ["everybody"]}, "write one such as"),
+        ({"ports": ["²"]}, "image_cluster_ports has '²'"),
+        ({"ports": [80, "80"]}, "image_cluster_ports names 80 2 times"),
+        ({"ports": [80, 22]}, "has 22, the port of ssh"),
+        ({"ports": [22122]}, "has 22122, the port of the trackers"),
+        ({"ports": ["23000"]}, "has 23000, the port of the storages"),
+        ({"vip_routed": "maybe"}, "write true or false"),
+        ({"vip_routed": "false", "vips": ["10.9.0.1"]}, "lies in no subnet of director1"),
+        ({"scheduler_flags": 3}, "image_cluster_scheduler_flags is 3: write a list"),
+        ({"client_networks": 3}, "image_cluster_client_networks is 3: write a list"),
+        ({"scheduler_flags": ["mh-port"]}, "mh-port needs scheduler mh, not wrr"),
+        ({"scheduler_flags": ["port"]}, "correct image_cluster_scheduler_flags"),
     ],
 )
 def test_a_wrong_setting_is_answered_by_one_sentence(settings, words):
@@ -140,6 +151,35 @@ def test_a_director_is_no_image_server():
 
 def test_routed_vips_need_no_subnet():
     assert said({"vips": ["10.9.0.1"], "vip_routed": True}) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ({"fwmark": "0"}, {"fwmark": 0}),
+        ({"persistence_timeout": "0"}, {"persistence_timeout": 0}),
+        ({"persistence_timeout": None}, {"persistence_timeout": 0}),
+        ({"ports": ["80", 443]}, {"ports": [80, 443]}),
+        ({"weights": {"image1": "2", "image2": 1}}, {"weights": {"image1": 2, "image2": 1}}),
+        ({"vip_routed": "no"}, {"vip_routed": False}),
+        ({"vip_routed": "True"}, {"vip_routed": True}),
+        ({"client_networks": None}, {"client_networks": []}),
+        ({"scheduler_flags": "mh-port, mh-fallback"}, {"scheduler_flags": ["mh-port", "mh-fallback"]}),
+    ],
+)
+def test_a_setting_is_read_as_it_was_meant(written, meant):
+    settings = cluster.normal(SETTINGS | written)
+    assert {key: settings[key] for key in meant} == meant
+    assert [type(settings[key]) for key in meant] == [type(value) for value in meant.values()]
+    assert said(written) == (
+        [] if "scheduler_flags" not in written else said({"scheduler_flags": ["mh-port"]})
+    )
+
+
+def test_the_port_of_ssh_is_no_port_of_the_read_path():
+    hostvars = {"image1": {"ansible_host": "10.0.0.2", "ansible_port": 2222}}
+    (sentence,) = said({"ports": [2222]}, hostvars)
+    assert "the port of ssh on image1" in sentence
 
 
 def test_an_address_is_the_explicit_one_then_ansible_host_then_the_fact():
