@@ -104,6 +104,16 @@ def members(
             "address6": str((facts.get("default_ipv6") or {}).get("address", "")),
             "group": str(host.get("fastdfs_storage_group") or "group1"),
             "paths": ["/data/fastdfs"] if paths is None else paths,
+            "addresses": sorted(facts.get("all_ipv4_addresses", [])),
+            "gateways": [
+                facts[key]["gateway"]
+                for key in ("default_ipv4", "default_ipv6")
+                if (facts.get(key) or {}).get("gateway")
+            ],
+            "interfaces": sorted(facts.get("interfaces", [])),
+            "vip_interface": host.get("image_cluster_vip_interface") or "",
+            "user": facts.get("effective_user_id"),
+            "user_name": facts.get("user_id", ""),
             "ssh_port": whole(host.get("ansible_port")),
             "vip_networks": vip_networks(host.get("image_cluster_vip_interface"), facts),
         }

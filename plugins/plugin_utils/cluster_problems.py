@@ -18,6 +18,7 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster impor
     roles_of,
     services,
 )
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.member_problems import member_problems
 
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos")
 FORWARDS = ("dr", "tunnel", "nat")
@@ -41,6 +42,11 @@ def _network(value: object, strict: bool = True) -> ipaddress.IPv4Network | ipad
         return None
 
 
+def _for_fastdfs(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    """Whether FastDFS understands it in ``allow_hosts``."""
+    return network.version == 4 and network.prefixlen >= 16
+
+
 def _one_of(settings: Settings, key: str, known: Sequence[str]) -> Iterator[str]:
     if settings[key] not in known:
         yield f"image_cluster_{key} is {settings[key]!r}, which is unknown: write one of {', '.join(known)}."
@@ -59,6 +65,9 @@ def _groups(settings: Settings, roles: Mapping[str, Sequence[str]]) -> Iterator[
     if settings["director_mode"] == "static" and len(roles["lvs_directors"]) > 1:
         names = ", ".join(roles["lvs_directors"])
         yield f"image_cluster_director_mode static is for one director, and lvs_directors holds {names}: keep one of them."
+    for host in roles["image_servers"]:
+        if host not in roles["fastdfs_storages"]:
+            yield f"{host} is in image_servers and not in fastdfs_storages: an image server of this version keeps images, add it there too."
     for director in roles["lvs_directors"]:
         if director in roles["image_servers"]:
             yield f"{director} is in lvs_directors and in image_servers: a host cannot forward a VIP and answer it, take it out of one."
@@ -69,39 +78,44 @@ def _groups(settings: Settings, roles: Mapping[str, Sequence[str]]) -> Iterator[
         )
 
 
-def _addresses(found: Members) -> Iterator[str]:
-    for name, member in found.items():
-        if as_ip(member["address"]) is None:
-            was = f"{member['address']!r}" if member["address"] else "not known"
-            yield f"The address of {name} is {was}: set image_cluster_address to the IP address that its peers use."
-    by_address: dict[str, list[str]] = {}
-    for name, member in found.items():
-        address = as_ip(member["address"])
-        if address is not None:
-            by_address.setdefault(str(address), []).append(name)
-    for address, names in by_address.items():
-        if len(names) > 1:
-            yield f"{' and '.join(names)} have one address, {address}: give each host its own (image_cluster_address or ansible_host)."
-
-
 def _vips(settings: Settings, found: Members, directors: Sequence[str]) -> Iterator[str]:
     vips = settings["vips"]
     if not isinstance(vips, (list, tuple)) or not vips:
         yield "image_cluster_vips is missing: write the list of addresses that readers use, for example [192.168.10.251]."
         return
-    owners = {str(as_ip(member["address"])): name for name, member in found.items()}
+    owners = {
+        str(as_ip(each)): f"the own address of {name}"
+        for name, member in found.items()
+        for each in (member["address"], member["address6"])
+        if each
+    }
+    gateways = {str(as_ip(each)): name for name, member in found.items() for each in member["gateways"]}
+    owners |= {address: f"the default gateway of {name}" for address, name in gateways.items()}
     for vip in vips:
         address = as_ip(vip)
         if address is None:
             yield f"image_cluster_vips has {vip!r}, which is no IP address: write an address such as 192.168.10.251, without a prefix length."
             continue
         if str(address) in owners:
-            yield f"The VIP {vip} is the own address of {owners[str(address)]}: choose an address that no host has."
+            yield f"The VIP {vip} is {owners[str(address)]}: choose an address that no host has."
+            continue
+        if (
+            address.is_unspecified
+            or address.is_multicast
+            or address.is_link_local
+            or address.is_loopback
+            or address.is_reserved
+        ):
+            yield f"The VIP {vip} is an address that no reader can connect to: choose a unicast address of the readers' network."
             continue
         if settings["vip_routed"]:
             continue
         for director in directors:
             networks = found[director]["vip_networks"]
+            for net in map(ipaddress.ip_network, networks):
+                # A /31 has neither.
+                if net.prefixlen < 31 and address in (net.network_address, net.broadcast_address):
+                    yield f"The VIP {vip} is the first or the last address of {net}, which stands for the network: choose one between them."
             if (
                 address.version == 4
                 and networks
@@ -166,17 +180,6 @@ def _weights(settings: Settings, servers: Sequence[str]) -> Iterator[str]:
             yield f"image_cluster_weights has no weight for {host}: add it, or write auto."
 
 
-def _paths(found: Members, storages: Sequence[str]) -> Iterator[str]:
-    for host in storages:
-        paths = found[host]["paths"]
-        if not isinstance(paths, list) or not paths:
-            yield f"fastdfs_storage_paths of {host} is {paths!r}: write a list of absolute paths, for example [/data/fastdfs]."
-            continue
-        for path in paths:
-            if not str(path).startswith("/") or ".." in str(path).split("/"):
-                yield f"fastdfs_storage_paths of {host} has {path!r}, which is not absolute: write a path that starts with / and has no '..'."
-
-
 def _networks(settings: Settings) -> Iterator[str]:
     for key in ("client_networks", "reader_networks"):
         if not isinstance(settings[key], (list, tuple)):
@@ -187,6 +190,11 @@ def _networks(settings: Settings) -> Iterator[str]:
                 loose = _network(network, strict=False)
                 instead = str(loose) if loose else "one such as 10.0.5.0/24"
                 yield f"image_cluster_{key} has {network!r}, which is no network: write {instead}."
+            elif key == "client_networks" and not _for_fastdfs(_network(network)):
+                yield (
+                    f"image_cluster_client_networks has {network}, and FastDFS 5.05 takes IPv4 addresses and networks from /16 to /31 only: "
+                    "write smaller IPv4 networks."
+                )
 
 
 def _families(settings: Settings, found: Members, servers: Sequence[str]) -> Iterator[str]:
@@ -211,6 +219,13 @@ def _forwarding(settings: Settings) -> Iterator[str]:
             f"image_cluster_forward nat needs image_cluster_nat_gateway, and it is {gateway or 'not set'}: "
             "write the directors' inside address, through which answers go back."
         )
+
+
+def _interfaces(found: Members, directors: Sequence[str]) -> Iterator[str]:
+    for host in directors:
+        name, there = found[host]["vip_interface"], found[host]["interfaces"]
+        if name and there and name not in there:
+            yield f"image_cluster_vip_interface is {name}, and {host} has no such interface: write one of {', '.join(there)}."
 
 
 def _table(settings: Settings, found: Members, servers: Sequence[str]) -> Iterator[str]:
@@ -248,13 +263,13 @@ def problems(settings: Settings, found: Members, groups: Mapping[str, Sequence[s
         *_one_of(settings, "scheduler", SCHEDULERS),
         *_one_of(settings, "forward", FORWARDS),
         *_forwarding(settings),
-        *_addresses(found),
+        *member_problems(found, roles),
         *_vips(settings, found, roles["lvs_directors"]),
+        *_interfaces(found, roles["lvs_directors"]),
         *_kinds(settings),
         *_numbers(settings),
         *_ports(settings, found),
         *_weights(settings, roles["image_servers"]),
-        *_paths(found, roles["fastdfs_storages"]),
         *_networks(settings),
     ]
     # What follows from sound input only.
