@@ -12,6 +12,7 @@ class FilterModule:
 
     def filters(self):
         return {
+            "cluster_disagreements": cluster_problems.disagreements,
             "cluster_members": cluster.members,
             "cluster_normal": cluster.normal,
             "cluster_overruled": cluster_problems.overruled,

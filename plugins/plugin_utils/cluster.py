@@ -115,20 +115,31 @@ def members(
             "user": facts.get("effective_user_id"),
             "user_name": facts.get("user_id", ""),
             "ssh_port": whole(host.get("ansible_port")),
+            "networks": networks_of([facts.get(_fact(each)) or {} for each in facts.get("interfaces", [])]),
             "vip_networks": vip_networks(host.get("image_cluster_vip_interface"), facts),
         }
     return found
 
 
 def vip_networks(interface: str | None, facts: Mapping[str, Any]) -> list[str]:
-    """The IPv4 networks of ``interface`` (else of the default route's) as far as facts tell, without single addresses."""
+    """The IPv4 networks of ``interface`` (else of the default route's) as far as facts tell."""
     name = interface or (facts.get("default_ipv4") or {}).get("interface", "")
-    # Facts are named after interfaces with what is no identifier replaced (net_tools' habit, kept by the setup module).
-    link = facts.get(name.replace("-", "_").replace(".", "_")) or {}
-    addresses = [link["ipv4"]] if link.get("ipv4") else []
-    networks = [
-        f"{each['network']}/{each['netmask']}" for each in [*addresses, *link.get("ipv4_secondaries", [])]
+    return networks_of([facts.get(_fact(name)) or {}])
+
+
+def _fact(interface: str) -> str:
+    """The fact named after ``interface``, without what is no identifier (the setup module's habit)."""
+    return interface.replace("-", "_").replace(".", "_").replace(":", "_")
+
+
+def networks_of(links: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The IPv4 networks of interfaces' facts, without single addresses."""
+    addresses = [
+        each
+        for link in links
+        for each in [*([link["ipv4"]] if link.get("ipv4") else []), *link.get("ipv4_secondaries", [])]
     ]
+    networks = [f"{each['network']}/{each['netmask']}" for each in addresses]
     return sorted(
         {str(ipaddress.ip_network(each)) for each in networks if not each.endswith("/255.255.255.255")}
     )
@@ -176,6 +187,15 @@ def services(settings: Mapping[str, Any], servers: Mapping[str, Mapping[str, Any
     ]
 
 
+def writers_of(
+    settings: Mapping[str, Any], roles: Mapping[str, Sequence[str]], found: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """The addresses and networks that may talk to trackers and storages."""
+    groups = ("fastdfs_trackers", "fastdfs_storages", "fastdfs_clients")
+    addresses = [found[host]["address"] for group in groups for host in roles[group]]
+    return list(dict.fromkeys([*addresses, *settings["client_networks"]]))
+
+
 def firewall_rules(
     host: str,
     settings: Mapping[str, Any],
@@ -184,12 +204,7 @@ def firewall_rules(
 ) -> list[dict[str, Any]]:
     """What ``host`` opens and to whom (decision 9 of the design), in the shape of ``firewall_image_rules``."""
     everyone = [member["address"] for member in found.values()]
-    writers = [
-        found[name]["address"]
-        for name in ("fastdfs_trackers", "fastdfs_storages", "fastdfs_clients")
-        for name in roles[name]
-    ]
-    writers = list(dict.fromkeys(writers + list(settings["client_networks"])))
+    writers = writers_of(settings, roles, found)
     directors = [found[name]["address"] for name in roles["lvs_directors"]]
     rules: list[dict[str, Any]] = []
 
@@ -206,7 +221,9 @@ def firewall_rules(
     if host in roles["lvs_directors"] or host in roles["image_servers"]:
         allow("read", "tcp", settings["ports"], [*settings["reader_networks"], *everyone])
     if host in roles["image_servers"] and settings["forward"] == "tunnel":
-        allow("tunnel", "ipip", [], directors)
+        addresses6 = [found[name]["address6"] for name in roles["lvs_directors"]]
+        with_ipv6 = any(family(vip) == "ipv6" for vip in settings["vips"])
+        allow("tunnel", "ipip", [], [*directors, *(each for each in addresses6 if each and with_ipv6)])
     if host in roles["lvs_directors"] and settings["director_mode"] == "keepalived" and len(directors) > 1:
         allow("vrrp", "vrrp", [], directors)
         allow("sync", "udp", [8848], directors)
@@ -222,8 +239,9 @@ def plan(
 ) -> dict[str, Any]:
     """What ``site.yml`` hands to the roles, from settings and members without problems."""
     roles = roles_of(groups)
-    writer_groups = ("fastdfs_trackers", "fastdfs_storages", "fastdfs_clients")
-    writers = [found[host]["address"] for group in writer_groups for host in roles[group]]
+    direct = (
+        set(roles["image_servers"]) - set(roles["fastdfs_clients"]) - set(groups.get("image_readers") or [])
+    )
     return {
         **{
             key: settings[key]
@@ -243,7 +261,7 @@ def plan(
         "members": dict(found),
         "roles": roles,
         "trackers": [f"{found[host]['address']}:{TRACKER_PORT}" for host in roles["fastdfs_trackers"]],
-        "writers": list(dict.fromkeys([*writers, *settings["client_networks"]])),
+        "writers": writers_of(settings, roles, found),
         "services": services(settings, {host: found[host] for host in roles["image_servers"]}),
         "firewall": {host: firewall_rules(host, settings, roles, found) for host in found},
         "peers": {
@@ -253,6 +271,16 @@ def plan(
                 if other != host
                 and other in roles["image_servers"]
                 and found[other]["group"] == found[host]["group"]
+            ]
+            for host in roles["image_servers"]
+        },
+        # With nat, image servers answer each other without the director: they fetch what has not arrived yet. A host that also reads
+        # through the VIP needs its answers to come back through the director, so it is not among them.
+        "nat_direct": {
+            host: [
+                found[other]["address"]
+                for other in roles["image_servers"]
+                if other in direct and other != host
             ]
             for host in roles["image_servers"]
         },

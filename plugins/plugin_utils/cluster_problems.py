@@ -65,6 +65,11 @@ def _groups(settings: Settings, roles: Mapping[str, Sequence[str]]) -> Iterator[
     if settings["director_mode"] == "static" and len(roles["lvs_directors"]) > 1:
         names = ", ".join(roles["lvs_directors"])
         yield f"image_cluster_director_mode static is for one director, and lvs_directors holds {names}: keep one of them."
+    if roles["fastdfs_backups"]:
+        yield (
+            f"fastdfs_backups holds {', '.join(roles['fastdfs_backups'])}, and no role of this version sets up a backup: "
+            "take the hosts out of the group."
+        )
     for host in roles["image_servers"]:
         if host not in roles["fastdfs_storages"]:
             yield f"{host} is in image_servers and not in fastdfs_storages: an image server of this version keeps images, add it there too."
@@ -212,6 +217,17 @@ def _families(settings: Settings, found: Members, servers: Sequence[str]) -> Ite
                 yield f"An IPv6 VIP needs IPv6 on every image server, and {host} has no default IPv6 address: give it one, or drop the VIP."
 
 
+def _gateway(settings: Settings, found: Members, servers: Sequence[str]) -> Iterator[str]:
+    gateway = as_ip(settings["nat_gateway"])
+    for host in servers if settings["forward"] == "nat" and gateway.version == 4 else ():
+        networks = found[host]["networks"]
+        if networks and not any(gateway in ipaddress.ip_network(each) for each in networks):
+            yield (
+                f"image_cluster_nat_gateway {gateway} lies in no subnet of {host} ({', '.join(networks)}): "
+                "write the directors' address in a subnet of the image servers."
+            )
+
+
 def _forwarding(settings: Settings) -> Iterator[str]:
     gateway = settings.get("nat_gateway")
     if settings["forward"] == "nat" and as_ip(gateway) is None:
@@ -251,6 +267,25 @@ def overruled(
     ]
 
 
+def disagreements(
+    settings: Settings, hostvars: Mapping[str, Mapping[str, Any]], hosts: Sequence[str]
+) -> list[str]:
+    """A sentence for each setting of the whole cluster that one host has and another has not, or has otherwise.
+
+    The settings are read from one host, and --limit decides from which.
+    """
+    said = []
+    for name in (f"image_cluster_{key}" for key in settings):
+        values = {host: repr(hostvars[host][name]) if name in hostvars[host] else "not set" for host in hosts}
+        first = next(iter(values), "")
+        other = next((host for host in values if values[host] != values[first]), None)
+        if other:
+            said.append(
+                f"{name} is {values[first]} for {first} and {values[other]} for {other}: set it once, for the group all."
+            )
+    return said
+
+
 def problems(settings: Settings, found: Members, groups: Mapping[str, Sequence[str]]) -> list[str]:
     """Every problem of the cluster, as sentences; an empty list when there is none.
 
@@ -274,4 +309,5 @@ def problems(settings: Settings, found: Members, groups: Mapping[str, Sequence[s
     ]
     # What follows from sound input only.
     servers = roles["image_servers"]
-    return said or list(_families(settings, found, servers)) or list(_table(settings, found, servers))
+    said = said or [*_families(settings, found, servers), *_gateway(settings, found, servers)]
+    return said or list(_table(settings, found, servers))

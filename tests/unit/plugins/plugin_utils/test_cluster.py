@@ -278,6 +278,35 @@ def test_a_value_that_a_playbook_hands_over_is_refused_in_an_inventory():
     assert sentence.startswith("nginx_image_ports is set for image1, image2")
 
 
+def test_a_setting_of_the_whole_cluster_is_one():
+    hostvars = {
+        "director1": {"image_cluster_ports": [80], "image_cluster_fwmark": 1},
+        "image1": {"image_cluster_ports": [80]},
+        "image2": {"image_cluster_ports": [81]},
+    }
+    ports, mark = cluster_problems.disagreements({"ports": [], "fwmark": 1}, hostvars, list(hostvars))
+    assert ports.startswith("image_cluster_ports is [80] for director1 and [81] for image2: ")
+    assert mark.startswith("image_cluster_fwmark is 1 for director1 and not set for image1: ")
+
+
+def test_backups_are_not_set_up_yet():
+    (sentence,) = said(groups={"fastdfs_backups": ["tracker1"]})
+    assert "fastdfs_backups holds tracker1, and no role" in sentence
+
+
+def test_the_gateway_of_nat_lies_where_image_servers_are():
+    facts = {"interfaces": ["eth0"], "eth0": ETH0["eth0"]}
+    (sentence,) = said({"forward": "nat", "nat_gateway": "10.9.0.1"}, image2(facts))
+    assert "image_cluster_nat_gateway 10.9.0.1 lies in no subnet of image2 (10.0.0.0/24)" in sentence
+
+
+def test_image_servers_answer_each_other_directly_unless_they_read_through_the_vip():
+    assert plan(forward="nat")["nat_direct"] == {"image1": ["10.0.0.3"], "image2": ["10.0.0.2"]}
+    groups = GROUPS | {"fastdfs_clients": ["image2"]}
+    made = cluster.plan(SETTINGS, cluster.members(HOSTVARS, groups), groups)
+    assert made["nat_direct"] == {"image1": [], "image2": ["10.0.0.2"]}
+
+
 def plan(**settings):
     return cluster.plan(SETTINGS | settings, cluster.members(HOSTVARS, GROUPS), GROUPS)
 
@@ -329,3 +358,12 @@ def test_each_host_opens_what_its_role_needs_and_no_more():
 def test_tunnels_are_open_to_directors_only():
     (rule,) = [each for each in plan(forward="tunnel")["firewall"]["image1"] if each["protocol"] == "ipip"]
     assert rule["sources"] == ["10.0.0.1"]
+
+
+def test_a_tunnel_of_ipv6_is_open_to_the_directors_ipv6_addresses():
+    facts = {"default_ipv6": {"address": "fd00::1"}}
+    hostvars = HOSTVARS | {"director1": {"ansible_host": "10.0.0.1", "ansible_facts": facts}}
+    settings = SETTINGS | {"forward": "tunnel", "vips": ["10.0.0.100", "fd00::100"]}
+    made = cluster.plan(settings, cluster.members(hostvars, GROUPS), GROUPS)
+    (rule,) = [each for each in made["firewall"]["image1"] if each["protocol"] == "ipip"]
+    assert rule["sources"] == ["10.0.0.1", "fd00::1"]
