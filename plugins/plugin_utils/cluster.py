@@ -115,7 +115,7 @@ def members(
             "user": facts.get("effective_user_id"),
             "user_name": facts.get("user_id", ""),
             "ssh_port": whole(host.get("ansible_port")),
-            "networks": networks_of([facts.get(_fact(each)) or {} for each in facts.get("interfaces", [])]),
+            "networks": networks_of([_link(facts, each) for each in facts.get("interfaces", [])]),
             "vip_networks": vip_networks(host.get("image_cluster_vip_interface"), facts),
         }
     return found
@@ -124,12 +124,13 @@ def members(
 def vip_networks(interface: str | None, facts: Mapping[str, Any]) -> list[str]:
     """The IPv4 networks of ``interface`` (else of the default route's) as far as facts tell."""
     name = interface or (facts.get("default_ipv4") or {}).get("interface", "")
-    return networks_of([facts.get(_fact(name)) or {}])
+    return networks_of([_link(facts, name)])
 
 
-def _fact(interface: str) -> str:
-    """The fact named after ``interface``, without what is no identifier (the setup module's habit)."""
-    return interface.replace("-", "_").replace(".", "_").replace(":", "_")
+def _link(facts: Mapping[str, Any], interface: str) -> Mapping[str, Any]:
+    """The facts of ``interface``, whose name the setup module gives with some of its signs replaced."""
+    names = (interface, interface.replace("-", "_"), re.sub(r"[-.:]", "_", interface))
+    return next((facts[name] for name in names if facts.get(name)), {})
 
 
 def networks_of(links: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -300,6 +300,12 @@ def test_the_gateway_of_nat_lies_where_image_servers_are():
     assert "image_cluster_nat_gateway 10.9.0.1 lies in no subnet of image2 (10.0.0.0/24)" in sentence
 
 
+@pytest.mark.parametrize("fact", ["eth0.7", "eth0_7"])
+def test_networks_are_those_of_every_interface_however_its_fact_is_spelt(fact):
+    facts = {"interfaces": ["lo", "eth0.7"], fact: ETH0["eth0"]}
+    assert cluster.members(HOSTVARS | image2(facts), GROUPS)["image2"]["networks"] == ["10.0.0.0/24"]
+
+
 def test_image_servers_answer_each_other_directly_unless_they_read_through_the_vip():
     assert plan(forward="nat")["nat_direct"] == {"image1": ["10.0.0.3"], "image2": ["10.0.0.2"]}
     groups = GROUPS | {"fastdfs_clients": ["image2"]}
