@@ -16,9 +16,12 @@ stage() {
     local name=$1 log=$stage_logs/${1// /-}.log from=$SECONDS pid result=0 shown='' now
     shift
     printf '== %s\n' "$name"
+    # A process group of its own: who stops the run stops everything that the stage has started.
+    set -m
     "$@" >"$log" 2>&1 </dev/null &
     pid=$!
-    trap 'kill -- "$pid" 2>/dev/null; exit 130' INT TERM
+    set +m
+    trap 'kill -- "-$pid" 2>/dev/null; exit 130' INT TERM
     while kill -0 "$pid" 2>/dev/null; do
         sleep 1
         now=$(grep -aoE '^(TASK|PLAY|INFO) .*' "$log" 2>/dev/null | tail -n 1 | sed -E 's/ \*+$//' | cut -c 1-100) || true
