@@ -72,19 +72,17 @@ def prepare(wanted: list, before: Table, rules) -> tuple:
     return asked, after, plan(before, after)
 
 
-def fastest(function) -> float:
-    """Seconds of the fastest of three: what it takes when nobody else uses the machine."""
-    return min(timed(function)[0] for _number in range(3))
+def fastest(measures: dict, before=lambda: None) -> dict[str, float]:
+    """Seconds of the fastest of three, by name: what each takes when nobody else uses the machine.
 
-
-def onto_nothing(function) -> float:
-    """The same for what fills an empty table."""
-
-    def cleared() -> float:
-        clear()
-        return timed(function)[0]
-
-    return min(cleared() for _number in range(3))
+    They take turns, so that somebody who does is in the way of them all.
+    """
+    found = dict.fromkeys(measures, float("inf"))
+    for _round in range(3):
+        for name, function in measures.items():
+            before()
+            found[name] = min(found[name], timed(function)[0])
+    return found
 
 
 def measure(services: int) -> dict:
@@ -93,39 +91,39 @@ def measure(services: int) -> dict:
     asked, after, steps = prepare(wanted, Table(), rules)
     lines = [step.line for step in steps]
     text = "".join(f"{line}\n" for line in lines)
-    reading = "".join(f"{line}\n" for line in run.READ)
-
-    bare = onto_nothing(lambda: restore(text))
-    clear()
-    each, _nothing = timed(one_process_each, lines)  # once: it takes minutes
-    clear()
-    read = fastest(lambda: run.read(Ipvsadm()))
-    planning = fastest(lambda: prepare(wanted, Table(), rules))
-    apply = onto_nothing(lambda: run._apply(Ipvsadm(), Table(), after, steps, asked))
-    listed = Ipvsadm()(reading)[1]
-    observed = parse(listed).table()
-
     again = Ipvsadm()
     host = run.Host(again, run.loaded, lambda: None)
+
+    writing = {
+        "restore": lambda: restore(text),
+        "apply": lambda: run._apply(Ipvsadm(), Table(), after, steps, asked),
+        "read": lambda: run.read(Ipvsadm()),
+    }
+    found = fastest(writing, before=clear)
+    clear()
+    found["one_process_each"], _nothing = timed(one_process_each, lines)  # once: it takes minutes
+
     assert run.reconcile(host, asked, rules).steps == []
     processes = len(again.calls)
-    found = {
+    listed = Ipvsadm()("".join(f"{line}\n" for line in run.READ))[1]
+    observed = parse(listed).table()
+    standing = {
+        "plan": lambda: prepare(wanted, Table(), rules),
+        "save": lambda: Ipvsadm()("-S -n\n"),
+        "list": lambda: Ipvsadm()("-L -n --thresholds\n"),
+        "parse": lambda: parse(listed),
+        "compare": lambda: plan(observed, after),
+        "second_run": lambda: run.reconcile(host, asked, rules),
+    }
+    found.update(fastest(standing))
+    clear()
+    return {
         "services": services,
         "servers": services * SERVERS,
-        "read": read,
-        "plan": planning,
-        "apply": apply,
-        "listings": fastest(lambda: Ipvsadm()(reading)),
-        "parse": fastest(lambda: parse(listed)),
-        "compare": fastest(lambda: plan(observed, after)),
-        "one_process_each": each,
-        "restore": bare,
-        "second_run": fastest(lambda: run.reconcile(host, asked, rules)),
+        **found,
         "second_run_processes": processes,
         "second_run_writes": sum(line not in run.READ for call in again.calls for line in call.splitlines()),
     }
-    clear()
-    return found
 
 
 def plan_alone(services: int) -> dict:
@@ -135,12 +133,17 @@ def plan_alone(services: int) -> dict:
     for service in other[::2]:
         for server in service["servers"]:
             server["weight"] += 1
-    same, changing = Table(asked.services), Table(desired(other).services)
+    same = Table(desired(request(services, 5)).services)
+    changing = Table(desired(other).services)
     return {
         "services": services,
         "servers": services * 5,
-        "settled": fastest(lambda: plan(same, settle(same, asked, rules))),
-        "changing": fastest(lambda: plan(changing, settle(changing, asked, rules))),
+        **fastest(
+            {
+                "settled": lambda: plan(same, settle(same, asked, rules)),
+                "changing": lambda: plan(changing, settle(changing, asked, rules)),
+            }
+        ),
     }
 
 

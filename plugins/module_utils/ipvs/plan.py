@@ -112,7 +112,7 @@ def settle(before: Table, wanted: Desired, rules: Policy) -> Table:
 def _keep_weight(server: Server, standing: Server | None, keep: str) -> Server:
     if standing is None or (keep == "drained" and standing.weight):
         return server
-    return replace(server, weight=standing.weight)
+    return server._replace(weight=standing.weight)
 
 
 def plan(before: Table, after: Table) -> list[Step]:
