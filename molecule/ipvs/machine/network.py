@@ -115,6 +115,8 @@ def wire() -> None:
         if name in WEBS:  # before the VIP is there: nobody else may hear of it from a real server
             sysctl(ipv4__conf__all__arp_ignore=1, ipv4__conf__all__arp_announce=2)
             sysctl(ipv4__conf__all__rp_filter=0, ipv4__conf__tunl0__rp_filter=0)
+            # An IPv6 director cannot be kept from telling them of the shorter way to the client, past its NAT.
+            sysctl(ipv6__conf__all__accept_redirects=0, ipv6__conf__eth0__accept_redirects=0)
         if name == "director":
             sysctl(ipv4__ip_forward=1, ipv6__conf__all__forwarding=1, ipv4__conf__all__send_redirects=0)
             sysctl(ipv4__conf__default__send_redirects=0, ipv6__conf__eth0__accept_ra=0)
