@@ -5,12 +5,16 @@ export ANSIBLE_HOME := $(CURDIR)/.ansible
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PLAY := ansible-playbook -i $(INVENTORY) -i molecule/lab/inventory -i .ansible/lab/inventory
 
-.PHONY: help setup demo lab test checks scenario-% clean
+.PHONY: help setup demo lab test test-all checks bench-ipvs clean
 
 help:
 	@printf '%s\n' \
 	'make demo [INVENTORY=path]   boot the hosts, build the cluster, verify it, report' \
-	'make test                    lint, unit tests, sanity and the Molecule scenario' \
+	'make test                    lint, unit tests, sanity and the Molecule scenarios' \
+	'make test-all                the same with ten times as many random cases in a real kernel' \
+	'make checks                  lint, unit tests and sanity only' \
+	'make scenario-NAME           one Molecule scenario: default (the cluster) or ipvs (the table in a real kernel)' \
+	'make bench-ipvs              what the IPVS module costs beside ipvsadm itself' \
 	'make lab [INVENTORY=path]    boot the hosts only' \
 	'make clean                   remove every host, network and image of the lab'
 
@@ -26,11 +30,17 @@ lab: setup
 test: setup
 	@tests/all
 
+test-all: setup
+	@IMAGEOPS_ROUNDS=10 tests/all
+
 checks: setup
 	@tests/all checks
 
 scenario-%: setup
 	@tests/all $*
+
+bench-ipvs: setup
+	@tests/bench/ipvs
 
 clean:
 	@molecule/lab/clean

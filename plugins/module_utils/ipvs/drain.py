@@ -223,7 +223,7 @@ def with_weights(table: Table, weights: dict[Subject, int]) -> Table:
     for (name, key), weight in weights.items():
         server = standing(table, (name, key))
         if server:
-            servers = {**services[name].servers, key: replace(server, weight=weight)}
+            servers = {**services[name].servers, key: server._replace(weight=weight)}
             services[name] = replace(services[name], servers=servers)
     return replace(table, services=services)
 

@@ -55,8 +55,7 @@ class ServerId(NamedTuple):
         return endpoint(self.address, self.port)
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(NamedTuple):
     """A real server. The ``tunnel_*`` values mean something with ``forward`` ``tunnel`` only."""
 
     address: str

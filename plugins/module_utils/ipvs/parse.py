@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Optional, Tuple
 
 from .desired import canonical
@@ -52,6 +53,7 @@ _WITH_VALUE = frozenset(
     ]
 )
 _WITHOUT_VALUE = frozenset(["-6", "-o", *_FORWARDS, *_CHECKSUMS])
+_THRESHOLDS = {"upper_threshold": "-x", "lower_threshold": "-y"}
 _OLD_WORDS = {"pe": "--pe", "ops": "-o"}  # ipvsadm 1.26 prints these in -S
 _DAEMON_OPTIONS = {
     "maxlen": "--sync-maxlen",
@@ -91,7 +93,7 @@ def parse(text: str) -> Listing:
     """Read any mix of ipvsadm's numeric listings; ParseError names the line that is not understood."""
     listing = Listing()
     names: dict[str, ServiceId] = {}
-    rules: list[tuple[ServiceId, dict[str, str]]] = []
+    rules: list[tuple[ServiceId, ServerId, str]] = []
     columns: tuple[str, ...] = ()
     service: ServiceId | None = None
     for line in text.splitlines():
@@ -103,9 +105,10 @@ def parse(text: str) -> Listing:
                 start, _option, rest = line.partition(" -r ")
                 if start not in names:
                     names[start] = _service_id(_options(start.split()[1:]))
-                rules.append((names[start], _options(["-r", *rest.split()])))
+                server, _blank, settings = rest.partition(" ")
+                rules.append((names[start], _endpoint(server), settings))
             elif words[0] == "->" and service:
-                _note(listing, (service, ServerId(*_endpoint(words[1]))), columns, words[2:])
+                _note(listing, (service, _endpoint(words[1])), columns, words[2:])
             elif words[0] == "Prot":
                 columns = next((_COLUMNS[word] for word in words if word in _COLUMNS), ())
             elif words[0] in ("TCP", "UDP", "SCTP", "FWM"):
@@ -117,9 +120,12 @@ def parse(text: str) -> Listing:
                 _read_single(listing, words, line)
         except (ValueError, KeyError, IndexError) as error:
             raise ParseError(f"ipvsadm printed a line that is not understood: {line!r}") from error
-    for name, options in rules:
-        server = _server(name, options, listing.numbers)
-        listing.services[name].servers[server.id] = server
+    for name, key, rest_of_rule in rules:
+        settings = _settings(rest_of_rule)
+        known = listing.numbers.get((name, key))
+        if known:  # what the rule itself says comes first
+            settings = {**{threshold: known.get(threshold, 0) for threshold in _THRESHOLDS}, **settings}
+        listing.services[name].servers[key] = Server(*key, **settings)
     return listing
 
 
@@ -153,10 +159,11 @@ def _options(words: list[str]) -> dict[str, str]:
     return options
 
 
-def _endpoint(text: str) -> tuple[str, int]:
+@lru_cache(maxsize=65536)
+def _endpoint(text: str) -> ServerId:
     address, _colon, port = text.rpartition(":")
     # inet_ntop and Python write an IPv4 address alike, but not every IPv6 one.
-    return (canonical(address[1:-1]) if address[0] == "[" else address), int(port)
+    return ServerId(canonical(address[1:-1]) if address[0] == "[" else address, int(port))
 
 
 def _mark(text: str) -> int:
@@ -197,20 +204,20 @@ def _netmask(family: str, text: str | None) -> int | str:
     return bits.count("1") if "01" not in bits else text
 
 
-def _server(name: ServiceId, options: dict[str, str], numbers: dict[Subject, dict[str, int]]) -> Server:
-    address, port = _endpoint(options["-r"])
-    known = numbers.get((name, ServerId(address, port)), {})
-    return Server(
-        address=address,
-        port=port,
-        forward=next((forward for option, forward in _FORWARDS.items() if option in options), "dr"),
-        weight=int(options.get("-w", 1)),
-        upper_threshold=int(options.get("-x", known.get("upper_threshold", 0))),
-        lower_threshold=int(options.get("-y", known.get("lower_threshold", 0))),
-        tunnel_type=options.get("--tun-type", "ipip"),
-        tunnel_port=int(options.get("--tun-port", 0)),
-        tunnel_checksum=next((kind for option, kind in _CHECKSUMS.items() if option in options), "none"),
-    )
+# A table of thousands of real servers has few different settings.
+@lru_cache(maxsize=4096)
+def _settings(text: str) -> dict[str, str | int]:
+    """What a rule says of a real server beside its name, as the model's fields; thresholds only where it has them."""
+    options = _options(text.split())
+    settings = {
+        "forward": next((forward for option, forward in _FORWARDS.items() if option in options), "dr"),
+        "weight": int(options.get("-w", 1)),
+        "tunnel_type": options.get("--tun-type", "ipip"),
+        "tunnel_port": int(options.get("--tun-port", 0)),
+        "tunnel_checksum": next((kind for option, kind in _CHECKSUMS.items() if option in options), "none"),
+    }
+    settings.update((name, int(options[option])) for name, option in _THRESHOLDS.items() if option in options)
+    return settings
 
 
 def _listed_service(words: list[str]) -> tuple[ServiceId, list[str]]:
@@ -223,7 +230,7 @@ def _listed_service(words: list[str]) -> tuple[ServiceId, list[str]]:
 
 
 def _note(listing: Listing, subject: Subject, columns: tuple[str, ...], words: list[str]) -> None:
-    if columns:
+    if columns and words.count("0") < len(words):  # what has no numbers has zeros
         listing.numbers.setdefault(subject, {}).update(zip(columns, map(int, words)))
 
 

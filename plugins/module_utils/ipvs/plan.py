@@ -91,12 +91,15 @@ def settle(before: Table, wanted: Desired, rules: Policy) -> Table:
     for name, service in wanted.services.items():
         standing = services[name].servers if name in services else {}
         purge = rules.purge != "none" and name in rules.scope and name not in wanted.unmanaged
-        servers = {} if purge else dict(standing)
-        for key, server in service.servers.items():
-            servers[key] = _keep_weight(server, standing.get(key), rules.keep_weights)
-        if purge:  # in the order that stands, so that what is returned does not change its order for nothing
-            servers = {key: servers[key] for key in [*(k for k in standing if k in servers), *servers]}
-        services[name] = replace(service, servers=servers)
+        servers = service.servers
+        if rules.keep_weights != "none":
+            servers = {
+                key: _keep_weight(server, standing.get(key), rules.keep_weights)
+                for key, server in servers.items()
+            }
+        # Those that stand come first, in their order, so that what is returned does not change its order for nothing.
+        kept = {key: standing[key] for key in standing if key in servers} if purge else standing
+        services[name] = replace(service, servers={**kept, **servers})
     daemons = before.sync_daemons
     if wanted.sync_daemons is not None:
         daemons = {
@@ -107,9 +110,9 @@ def settle(before: Table, wanted: Desired, rules: Policy) -> Table:
 
 
 def _keep_weight(server: Server, standing: Server | None, keep: str) -> Server:
-    if standing is None or keep == "none" or (keep == "drained" and standing.weight):
+    if standing is None or (keep == "drained" and standing.weight):
         return server
-    return replace(server, weight=standing.weight)
+    return server._replace(weight=standing.weight)
 
 
 def plan(before: Table, after: Table) -> list[Step]:

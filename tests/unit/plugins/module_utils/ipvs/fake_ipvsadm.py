@@ -22,6 +22,14 @@ SCHEDULERS = frozenset(
 PROTOCOLS = {"FWM": 0, "TCP": 6, "UDP": 17, "SCTP": 132}  # by which ipvsadm sorts
 INVALID = "Invalid operation.  Possibly wrong module version, address not unicast, ..."
 FLAG_BITS = {"flag-1": 1, "flag-2": 2, "flag-3": 4}
+COMMAND_NAMES = {
+    "-A": "add-service",
+    "-E": "edit-service",
+    "-D": "delete-service",
+    "-a": "add-server",
+    "-e": "edit-server",
+    "-d": "delete-server",
+}
 NAMED = {"mh": {"mh-fallback": 1, "mh-port": 2}, "sh": {"sh-fallback": 1, "sh-port": 2}}
 COMMANDS = {
     "-A",
@@ -145,17 +153,18 @@ class FakeIpvsadm:
         elif verb == "-C":
             self.virtuals.clear()
         elif verb in ("-A", "-E"):
-            self.edit_service(verb, self.name(options), options)
+            self.edit_service(verb, self.name(verb, options), options)
         elif verb == "-D":
-            if self.virtuals.pop(self.name(options), None) is None:
+            if self.virtuals.pop(self.name(verb, options), None) is None:
                 raise KernelError("No such service")
         else:
-            self.edit_dest(verb, self.name(options), options)
+            self.edit_dest(verb, self.name(verb, options), options)
         return []
 
     def set_timeouts(self, values: list[int]) -> list[str]:
-        if any(not 0 <= value <= 86400 * 31 for value in values):
-            raise Exit(2, "invalid timeout value specified")
+        for value in values:
+            if not 0 <= value <= 86400 * 31:
+                raise Exit(2, f"invalid timeout value `{value}' specified")
         self.timeouts = [new or old for new, old in zip(values, self.timeouts)]
         return []
 
@@ -183,7 +192,7 @@ class FakeIpvsadm:
         port = default_port if match.group(2) is None else int(match.group(2))
         return address, port or 0
 
-    def name(self, options: dict[str, str]) -> tuple:
+    def name(self, verb: str, options: dict[str, str]) -> tuple:
         if "-f" in options:
             mark = int(options["-f"])
             if not 1 <= mark < 2**32:
@@ -192,7 +201,8 @@ class FakeIpvsadm:
         for option, protocol in (("-t", "TCP"), ("-u", "UDP"), ("--sctp-service", "SCTP")):
             if option in options:
                 return (protocol, *self.address(options[option]))
-        raise Exit(2, "You need to supply the 'service-address' option")
+        command = COMMAND_NAMES[verb]
+        raise Exit(2, f"You need to supply the 'service-address' option for the '{command}' command")
 
     @staticmethod
     def is_ipv6(name: tuple) -> bool:
@@ -206,7 +216,8 @@ class FakeIpvsadm:
         for flag in options["-b"].split(",") if "-b" in options else ():
             bit = {**FLAG_BITS, **NAMED.get(scheduler, {})}.get(flag)
             if bit is None:
-                raise Exit(2, f"invalid scheduler flag `{flag}'")
+                known = any(flag in names for names in NAMED.values())
+                raise Exit(2, f"{'incompatible' if known else 'invalid'} scheduler flag `{flag}'")
             flags |= bit
         timeout = int(options.get("-p", 0))
         if not 0 <= timeout <= 86400 * 31:
@@ -326,7 +337,7 @@ class FakeIpvsadm:
         lines.append("  -> RemoteAddress:Port")
         for name in sorted(self.virtuals, key=self.order):
             lines.append(self.listed(name) + (" 0 0 0 0 0" if columns else self.remarks(name)))
-            for (address, port), dest in self.virtuals[name].dests.items():
+            for (address, port), dest in self.sorted(self.virtuals[name].dests):
                 counted = "{} {}".format(*self.counts(name, (address, port)))
                 values = "0 0 0 0 0" if columns else f"{dest.upper} {dest.lower} {counted}"
                 lines.append(f"  -> {self.endpoint(address, port)} {values}")
@@ -353,6 +364,17 @@ class FakeIpvsadm:
         mark = struct.unpack("i", struct.pack("I", name[2]))[0] if name[0] == "FWM" else 0
         address = int(ipaddress.ip_address(name[1])) if name[0] != "FWM" else 0
         return mark, name[1] == "IPv6" or ":" in name[1], PROTOCOLS[name[0]], address, name[2]
+
+    @staticmethod
+    def sorted(dests: dict) -> list:
+        """The real servers as ipvsadm prints them; the kernel has the newest first."""
+
+        def rank(entry: tuple) -> tuple:
+            (address, port), _dest = entry
+            ip = ipaddress.ip_address(address)
+            return ip.version, int(ip), port
+
+        return sorted(dests.items(), key=rank)
 
     @staticmethod
     def endpoint(address: str, port: int) -> str:
@@ -399,7 +421,7 @@ class FakeIpvsadm:
         if virtual.flags:
             line += f" -b {self.flag_names(virtual)}"
         lines = [line]
-        for (address, port), dest in virtual.dests.items():
+        for (address, port), dest in self.sorted(virtual.dests):
             line = f"-a {option} -r {self.endpoint(address, port)} {dest.forward} -w {dest.weight}"
             lines.append(line + (f" {dest.tunnel}" if dest.forward == "-i" else ""))
         return lines

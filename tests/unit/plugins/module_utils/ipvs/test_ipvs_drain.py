@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Callable
 
 import pytest
@@ -311,7 +311,7 @@ def test_nothing_but_weights_changes_and_active_brings_them_back(start, data):
     for name, service in after.services.items():
         for key, real in service.servers.items():
             weight = 0 if key.address == server else held.services[name].servers[key].weight
-            assert real == replace(held.services[name].servers[key], weight=weight)
+            assert real == held.services[name].servers[key]._replace(weight=weight)
             assert (key.address == server) is ((name, key) in result.weights)
     assert run(fake, server=server).steps == []
     served = [entry for entry in weights_shape(result.weights) if entry["weight"]]

@@ -37,6 +37,33 @@ def test_one_process_reads_and_one_writes():
     ]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "listed"),
+    [({}, {}, False), ({"upper_threshold": 9}, {}, True), ({}, {"upper_threshold": 9}, True)],
+)
+def test_thresholds_are_read_back_where_there_are_any(before, after, listed):
+    fake = FakeIpvsadm()
+    apply(fake, desired([{**WEB, "servers": [{**A, **before}]}]))
+    fake.calls.clear()
+    apply(fake, desired([{**WEB, "servers": [{**A, **after}, B]}]))
+    assert len(fake.calls) == 2
+    assert ("--thresholds" in fake.calls[1]) is listed
+
+
+def test_thresholds_that_somebody_sets_meanwhile_are_seen():
+    fake = FakeIpvsadm()
+    apply(fake, desired([WEB]))
+
+    def busy(text: str) -> tuple[int, str, str]:
+        if "-A" in text:
+            fake("-A -t 192.0.2.1:81 -s wrr\n-a -t 192.0.2.1:81 -r 10.0.0.1:81 -x 9\n")
+        return fake(text)
+
+    machine = Host(busy, lambda: True, lambda: SCHEDULERS)
+    with pytest.raises(IpvsError, match=r"real server 10\.0\.0\.1:81 "):
+        reconcile(machine, desired([WEB, {**WEB, "port": 81}]), Policy())
+
+
 def test_check_mode_does_not_load_ipvs():
     fake = unloaded()
     outcome = apply(fake, desired([WEB], {"tcp": 900}), check=True)
