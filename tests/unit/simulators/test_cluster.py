@@ -121,7 +121,7 @@ def test_one_of_two_trackers_is_enough(cluster, simulated):
 
 
 def test_a_full_disk_is_status_28(cluster, simulated):
-    cluster.tracker(simulated, reserved_storage_space="99.9%")
+    cluster.tracker(simulated, reserved_storage_space="1000000G")
     cluster.wait_active(simulated, cluster.storage(simulated, 21))
     result = wait_for(lambda: cluster.client(simulated, "upload_file", __file__, check=False))
     assert (result.returncode, "No space left" in result.stderr) == (28, True)
