@@ -15,6 +15,9 @@ from typing import Any
 
 TRACKER_PORT = 22122
 STORAGE_PORT = 23000
+# The first director of the inventory has this VRRP priority, each further one as much less.
+FIRST_PRIORITY = 250
+PRIORITY_STEP = 20
 ROLE_GROUPS = (
     "lvs_directors",
     "fastdfs_trackers",
@@ -59,6 +62,7 @@ def normal(settings: Mapping[str, Any]) -> dict[str, Any]:
     made = dict(settings)
     made["fwmark"] = whole(made["fwmark"])
     made["persistence_timeout"] = whole(made["persistence_timeout"] or 0)
+    made["virtual_router_id"] = whole(made["virtual_router_id"])
     made["nat_gateway"] = made["nat_gateway"] or ""
     routed = str(made["vip_routed"]).lower()
     made["vip_routed"] = {
@@ -115,6 +119,7 @@ def members(
             "user": facts.get("effective_user_id"),
             "user_name": facts.get("user_id", ""),
             "ssh_port": whole(host.get("ansible_port")),
+            "priority": whole(host.get("image_cluster_director_priority")),
             "networks": networks_of([_link(facts, each) for each in facts.get("interfaces", [])]),
             "vip_networks": vip_networks(host.get("image_cluster_vip_interface"), facts),
         }
@@ -197,6 +202,22 @@ def writers_of(
     return list(dict.fromkeys([*addresses, *settings["client_networks"]]))
 
 
+def directors(
+    roles: Mapping[str, Sequence[str]], found: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """What each director must know of itself and of the others: its ``priority`` (VRRP, 1 to 254) and its ``peers``' addresses."""
+    names = roles["lvs_directors"]
+    return {
+        name: {
+            "priority": FIRST_PRIORITY - PRIORITY_STEP * index
+            if found[name]["priority"] is None
+            else found[name]["priority"],
+            "peers": [found[other]["address"] for other in names if other != name],
+        }
+        for index, name in enumerate(names)
+    }
+
+
 def firewall_rules(
     host: str,
     settings: Mapping[str, Any],
@@ -256,6 +277,8 @@ def plan(
                 "scheduler",
                 "scheduler_flags",
                 "weights",
+                "failover",
+                "virtual_router_id",
             )
         },
         "persistent": bool(settings.get("persistence_timeout")),
@@ -264,6 +287,7 @@ def plan(
         "trackers": [f"{found[host]['address']}:{TRACKER_PORT}" for host in roles["fastdfs_trackers"]],
         "writers": writers_of(settings, roles, found),
         "services": services(settings, {host: found[host] for host in roles["image_servers"]}),
+        "directors": directors(roles, found),
         "firewall": {host: firewall_rules(host, settings, roles, found) for host in found},
         "peers": {
             host: [

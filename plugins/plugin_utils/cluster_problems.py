@@ -14,6 +14,7 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster impor
     STORAGE_PORT,
     TRACKER_PORT,
     as_ip,
+    directors,
     family,
     roles_of,
     services,
@@ -23,7 +24,10 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.member_proble
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos")
 FORWARDS = ("dr", "tunnel", "nat")
 MODES = ("keepalived", "static")
+FAILOVERS = ("standard", "fast", "faster")
 MAX_WEIGHT = 65535
+# The exit status of a health check is the weight and 2.
+MAX_CHECKED_WEIGHT = 253
 MAX_MARK = 2**32 - 1
 
 Settings = Mapping[str, Any]
@@ -76,11 +80,6 @@ def _groups(settings: Settings, roles: Mapping[str, Sequence[str]]) -> Iterator[
     for director in roles["lvs_directors"]:
         if director in roles["image_servers"]:
             yield f"{director} is in lvs_directors and in image_servers: a host cannot forward a VIP and answer it, take it out of one."
-    if settings["director_mode"] == "keepalived":
-        yield (
-            "image_cluster_director_mode keepalived cannot be used yet: no role of this version sets up Keepalived; "
-            "write static (one director, no health checks)."
-        )
 
 
 def _vips(settings: Settings, found: Members, directors: Sequence[str]) -> Iterator[str]:
@@ -172,14 +171,16 @@ def _ports(settings: Settings, found: Members) -> Iterator[str]:
 
 def _weights(settings: Settings, servers: Sequence[str]) -> Iterator[str]:
     weights = settings["weights"]
+    maximum = MAX_CHECKED_WEIGHT if settings["director_mode"] == "keepalived" else MAX_WEIGHT
     if not isinstance(weights, Mapping):
         yield f"image_cluster_weights is {weights!r}: write auto, or a mapping such as {{image1: 2, image2: 1}}."
         return
     for host, weight in weights.items():
         if host not in servers:
             yield f"image_cluster_weights names {host}, which is not in image_servers: take it out, or add the host to the group."
-        if not _whole(weight, 0, MAX_WEIGHT):
-            yield f"image_cluster_weights gives {host} {weight!r}: write a whole number from 0 (drained) to {MAX_WEIGHT}."
+        if not _whole(weight, 0, maximum):
+            why = ", the most that a health check can carry" if maximum == MAX_CHECKED_WEIGHT else ""
+            yield f"image_cluster_weights gives {host} {weight!r}: write a whole number from 0 (drained) to {maximum}{why}."
     for host in servers:
         if host not in weights:
             yield f"image_cluster_weights has no weight for {host}: add it, or write auto."
@@ -226,6 +227,26 @@ def _gateway(settings: Settings, found: Members, servers: Sequence[str]) -> Iter
                 f"image_cluster_nat_gateway {gateway} lies in no subnet of {host} ({', '.join(networks)}): "
                 "write the directors' address in a subnet of the image servers."
             )
+
+
+def _vrrp(settings: Settings, found: Members, roles: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    router = settings["virtual_router_id"]
+    if not _whole(router, 1, 255):
+        yield f"image_cluster_virtual_router_id is {router!r}: write a VRRP id from 1 to 255 that nobody else uses on the directors' network."
+    first: dict[object, str] = {}
+    for host, director in directors(roles, found).items():
+        priority = director["priority"]
+        if not _whole(priority, 1, 254):
+            yield (
+                f"The VRRP priority of {host} is {priority!r}: write image_cluster_director_priority from 1 to 254, or leave it out "
+                "to have it made from the inventory's order."
+            )
+        elif priority in first:
+            yield (
+                f"{first[priority]} and {host} have the same VRRP priority {priority}, so an election between them would have two winners: "
+                "write another image_cluster_director_priority for one of them."
+            )
+        first.setdefault(priority, host)
 
 
 def _forwarding(settings: Settings) -> Iterator[str]:
@@ -297,6 +318,8 @@ def problems(settings: Settings, found: Members, groups: Mapping[str, Sequence[s
         *_one_of(settings, "director_mode", MODES),
         *_one_of(settings, "scheduler", SCHEDULERS),
         *_one_of(settings, "forward", FORWARDS),
+        *_one_of(settings, "failover", FAILOVERS),
+        *_vrrp(settings, found, roles),
         *_forwarding(settings),
         *member_problems(found, roles),
         *_vips(settings, found, roles["lvs_directors"]),

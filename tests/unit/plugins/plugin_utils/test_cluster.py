@@ -35,6 +35,8 @@ SETTINGS = {
     "forward": "dr",
     "nat_gateway": "",
     "director_mode": "static",
+    "failover": "standard",
+    "virtual_router_id": 51,
     "client_networks": [],
     "reader_networks": ["0.0.0.0/0"],
     "weights": {"image1": 2, "image2": 1},
@@ -70,7 +72,10 @@ def test_a_sound_inventory_has_no_problem():
             "The VIP fd00::1 and image_cluster_nat_gateway 10.0.0.1 are of two address families",
         ),
         ({"director_mode": "active"}, "write one of keepalived, static"),
-        ({"director_mode": "keepalived"}, "cannot be used yet"),
+        ({"failover": "instant"}, "write one of standard, fast, faster"),
+        ({"virtual_router_id": 0}, "image_cluster_virtual_router_id is 0: write a VRRP id from 1 to 255"),
+        ({"virtual_router_id": "256"}, "image_cluster_virtual_router_id is 256"),
+        ({"virtual_router_id": "one"}, "image_cluster_virtual_router_id is 'one'"),
         ({"ports": []}, "image_cluster_ports is empty"),
         ({"ports": [0]}, "image_cluster_ports has 0"),
         ({"ports": [70000]}, "write TCP ports from 1 to 65535"),
@@ -79,6 +84,10 @@ def test_a_sound_inventory_has_no_problem():
         ({"fwmark": 2**32}, "image_cluster_fwmark is 4294967296"),
         ({"persistence_timeout": "long"}, "image_cluster_persistence_timeout is 'long'"),
         ({"weights": {"image1": 65536, "image2": 1}}, "gives image1 65536"),
+        (
+            {"director_mode": "keepalived", "weights": {"image1": 254, "image2": 1}},
+            "to 253, the most that a health check can carry",
+        ),
         ({"weights": {"image1": 1}}, "no weight for image2"),
         ({"weights": {"image1": 1, "image2": 1, "image9": 1}}, "names image9, which is not in image_servers"),
         ({"weights": "even"}, "image_cluster_weights is 'even'"),
@@ -110,6 +119,40 @@ def test_a_wrong_setting_is_answered_by_one_sentence(settings, words):
     sentences = said(settings)
     assert len([each for each in sentences if words in each]) == 1, sentences
     assert all(each.endswith(".") and "\n" not in each for each in sentences)
+
+
+TWO = {"lvs_directors": ["director1", "director2"]}
+DIRECTOR2 = {"ansible_host": "10.0.0.7"}
+
+
+def test_two_directors_with_keepalived_have_no_problem():
+    assert said({"director_mode": "keepalived"}, {"director2": DIRECTOR2}, TWO) == []
+
+
+@pytest.mark.parametrize(
+    ("priority", "words"),
+    [
+        (250, "director1 and director2 have the same VRRP priority 250"),
+        ("250", "director1 and director2 have the same VRRP priority 250"),
+        (0, "The VRRP priority of director2 is 0: write image_cluster_director_priority from 1 to 254"),
+        (255, "The VRRP priority of director2 is 255"),
+        ("high", "The VRRP priority of director2 is 'high'"),
+    ],
+)
+def test_a_wrong_priority_is_answered_by_one_sentence(priority, words):
+    director2 = {**DIRECTOR2, "image_cluster_director_priority": priority}
+    sentences = said({"director_mode": "keepalived"}, {"director2": director2}, TWO)
+    assert len(sentences) == 1
+    assert words in sentences[0]
+
+
+def test_directors_have_distinct_priorities_in_the_inventory_s_order_and_know_each_other():
+    groups = GROUPS | TWO
+    found = cluster.members(HOSTVARS | {"director2": DIRECTOR2}, groups)
+    assert cluster.directors(cluster.roles_of(groups), found) == {
+        "director1": {"priority": 250, "peers": ["10.0.0.7"]},
+        "director2": {"priority": 230, "peers": ["10.0.0.1"]},
+    }
 
 
 @pytest.mark.parametrize(
