@@ -1,10 +1,15 @@
 # Copyright: imageops.lvs_fastdfs contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters of the role ``image_cluster`` and of ``verify.yml``: thin wrappers over the pure functions of ``plugin_utils``."""
+"""Filters of the role ``image_cluster`` and of the playbooks: thin wrappers over the pure functions of ``plugin_utils``."""
 
 from __future__ import annotations
 
-from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import cluster, cluster_problems, verify
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import (
+    cluster,
+    cluster_problems,
+    pool,
+    verify,
+)
 
 
 class FilterModule:
@@ -18,6 +23,11 @@ class FilterModule:
             "cluster_overruled": cluster_problems.overruled,
             "cluster_plan": cluster.plan,
             "cluster_problems": cluster_problems.problems,
+            "pool_away": pool.pool_away,
+            "pool_drained": pool.pool_drained,
+            "pool_serving": pool.pool_serving,
+            "pool_stands": pool.pool_stands,
+            "pool_weights": pool.pool_weights,
             "verify_direct": verify.direct_problems,
             "verify_requests": verify.requests_needed,
             "verify_spread": verify.spread_problems,
