@@ -13,7 +13,7 @@ help:
 	'make test                    lint, unit tests, sanity and the Molecule scenarios' \
 	'make test-all                the same, the scenarios forwarding and trixie, and ten times as many random cases in a real kernel' \
 	'make checks                  lint, unit tests and sanity only' \
-	'make scenario-NAME           one Molecule scenario: default, ipvs, forwarding or trixie' \
+	'make scenario-NAME           one Molecule scenario: default, ha, ipvs, forwarding or trixie' \
 	'make bench-ipvs              what the IPVS module costs beside ipvsadm itself' \
 	'make lab [INVENTORY=path]    boot the hosts only' \
 	'make clean                   remove every host, network and image of the lab'
@@ -31,7 +31,7 @@ test: setup
 	@tests/all
 
 test-all: setup
-	@IMAGEOPS_ROUNDS=10 tests/all checks default ipvs forwarding trixie
+	@IMAGEOPS_ROUNDS=10 tests/all checks default ha ipvs forwarding trixie
 
 checks: setup
 	@tests/all checks

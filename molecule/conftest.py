@@ -129,25 +129,54 @@ def begin():
     return start
 
 
-@pytest.fixture(scope="session")
-def power_cut():
-    """power_cut("image1", "director1"): these hosts are off at once, on again, and have booted."""
+class Power:
+    """The plugs of the lab's hosts."""
 
-    def cut(*names: str) -> None:
+    def _containers(self, verb: str, names: tuple[str, ...]) -> None:
+        ours = ["--filter", f"label=imageops.checkout={LAB}", "--filter", f"name=-({'|'.join(names)})$"]
+        listed = ["podman", "container", "ls", "--all", "--quiet", *ours]
+        containers = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
+        assert len(containers) == len(names), f"of {names}, the lab has {len(containers)}"
+        subprocess.run(["podman", "container", verb, *containers], check=True, capture_output=True)
+
+    def off(self, *names: str) -> None:
+        """These hosts are off at once."""
         for name in names:
             # What is kept open to a host that is gone would answer nothing, for minutes.
             subprocess.run([*ssh(), "-O", "exit", address(name)], capture_output=True, check=False)
-        ours = ["--filter", f"label=imageops.checkout={LAB}", "--filter", f"name=-({'|'.join(names)})$"]
-        listed = ["podman", "container", "ls", "--quiet", *ours]
-        containers = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
-        assert len(containers) == len(names), f"of {names}, the lab runs {len(containers)}"
-        for verb in ("kill", "start"):
-            subprocess.run(["podman", "container", verb, *containers], check=True, capture_output=True)
+        self._containers("kill", names)
+
+    def on(self, *names: str) -> None:
+        """These hosts are on, and have booted."""
+        self._containers("start", names)
         deadline = time.monotonic() + 120
         for name in names:
             asked = [*ssh(), "-o", "ConnectTimeout=2", address(name), "systemctl is-system-running"]
             while subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() not in UP:
                 assert time.monotonic() < deadline, f"{name} is not back 120 s after its power came back"
                 time.sleep(1)
+
+    def freeze(self, name: str) -> None:
+        """This host stands still: it answers nothing and forgets nothing."""
+        self._containers("pause", (name,))
+
+    def thaw(self, name: str) -> None:
+        """This host goes on where it stood still."""
+        self._containers("unpause", (name,))
+
+
+@pytest.fixture(scope="session")
+def power():
+    """power.off("director1"), power.on("director1"), power.freeze("image1"), power.thaw("image1")."""
+    return Power()
+
+
+@pytest.fixture(scope="session")
+def power_cut(power):
+    """power_cut("image1", "director1"): these hosts are off at once, on again, and have booted."""
+
+    def cut(*names: str) -> None:
+        power.off(*names)
+        power.on(*names)
 
     return cut

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.pool import (
+    pool_away,
     pool_drained,
     pool_serving,
     pool_stands,

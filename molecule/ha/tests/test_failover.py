@@ -1,0 +1,179 @@
+"""What happens to readers and writers when a director or an image server goes away, on purpose or not.
+
+Counts and order are asserted, and no seconds but where a bound is many times what the timers make (figures: make bench-ha).
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from conftest import wait
+
+PROJECT = Path(__file__).parents[3]
+# Seconds, more than ten times what the timers make of the loss of a director, and three times of that of an image server.
+TAKEN_OVER = 12
+EJECTED = 20
+# What an event may cost at the moment when it happens: requests that were on their way to what is gone.
+GAP = 10
+
+
+def served_without(seen, server: str) -> None:
+    assert seen.failures("new") == 0, seen.report["new"]
+    assert seen.failures("reused") == 0, seen.report["reused"]
+    assert server not in seen.report["new"]["servers"]
+
+
+@pytest.fixture(scope="module")
+def dead(directors, power, reading, ledger):
+    """A director whose power was cut while it carried the VIP, and what a reader and a writer saw meanwhile."""
+    holder = directors.settle()
+    with ledger() as written, reading() as seen:
+        power.off(holder)
+        wait(lambda: directors.holders(holder), "the other director carries the VIP", TAKEN_OVER)
+        time.sleep(2)
+    yield holder, seen, written
+    power.on(holder)
+
+
+def test_a_dead_directors_vip_is_on_the_other_and_readers_are_served_again(dead, directors, reading):
+    holder, seen, _ = dead
+    assert directors.holder(holder) != holder
+    assert seen.report["new"]["gap"] < TAKEN_OVER
+    with reading() as later:
+        pass
+    assert later.failures("new") == later.failures("reused") == 0
+    assert later.report["new"]["ok"] > 10
+
+
+def test_a_dead_director_costs_no_upload(dead):
+    *_, written = dead
+    assert written.acknowledged > 0
+    assert (written.failed, written.lost(), written.corrupt()) == (0, [], [])
+
+
+def test_a_director_that_comes_back_takes_nothing(dead, directors, power, reading):
+    holder, *_ = dead
+    with reading(downloads=20) as seen:
+        power.on(holder)
+        wait(lambda: directors.pair[holder].run("systemctl is-active keepalived").rc == 0, "keepalived runs again")
+        time.sleep(5)
+    assert directors.settle() != holder
+    assert seen.failures("new") == seen.failures("reused") == seen.report["downloads"]["broken"] == 0
+
+
+def test_a_planned_switchover_fails_no_request_and_breaks_no_download(directors, begin, reading):
+    holder = directors.settle()
+    with reading(downloads=50, rate=5000) as seen:
+        played = begin(PROJECT / "playbooks" / "switchover.yml")()
+    assert played.status == 0, played.said
+    assert directors.settle() != holder
+    assert seen.failures("new") == 0, seen.report["new"]
+    assert seen.report["downloads"]["broken"] == 0, seen.report["downloads"]
+
+
+def test_after_a_partition_there_is_one_holder_and_the_readers_network_knows_it(directors, node, vips):
+    first = directors.settle()
+    other = directors.other()
+    hosts = directors.pair
+    cut = "table inet lab_partition { chain input { type filter hook input priority -300; meta l4proto vrrp drop; }; }"
+    for host in hosts.values():
+        host.check_output(f"nft '{cut}'")
+    wait(lambda: len(directors.holders()) == 2, "the partition makes two holders", TAKEN_OVER)
+    for host in hosts.values():
+        host.check_output("nft delete table inet lab_partition")
+    wait(lambda: len(directors.holders()) == 1, "one holder after healing", 2 * TAKEN_OVER)
+    holder = directors.holder()
+    assert holder in (first, other)
+    mac = hosts[holder].check_output("cat /sys/class/net/eth0/address")
+    wait(lambda: mac in node("router1").run(f"ip neighbour show {vips[0]}").stdout, "the router knows the holder", TAKEN_OVER)
+
+
+@pytest.mark.parametrize("way", ["stops", "freezes"])
+def test_a_dead_image_server_is_removed_and_then_nobody_waits_for_it(directors, node, hostvars, power, reading, way):
+    server, address = "image2", hostvars("image2")["ansible_host"]
+    holder = directors.settle()
+    if way == "stops":
+        node(server).check_output("systemctl stop nginx")
+    else:
+        power.freeze(server)
+    try:
+        wait(lambda: directors.weight(holder, address) is None, f"{server} is removed", EJECTED)
+        wait(lambda: directors.weight(directors.other(), address) is None, f"{server} is removed there, too", EJECTED)
+        with reading() as seen:
+            time.sleep(2)
+        served_without(seen, server)
+    finally:
+        if way == "stops":
+            node(server).check_output("systemctl start nginx")
+        else:
+            power.thaw(server)
+    wait(lambda: directors.weight(holder, address) == 1, f"{server} is back", EJECTED)
+
+
+def test_a_drain_lets_downloads_end_and_sends_nobody_new(directors, begin, hostvars, reading):
+    server, address = "image3", hostvars("image3")["ansible_host"]
+    directors.settle()
+    with reading(downloads=20, rate=60000) as seen:
+        played = begin(PROJECT / "playbooks" / "drain.yml", "-e", f"server={server}")()
+        drained = time.monotonic()
+        with_weight = [directors.weight(name, address) for name in directors.pair]
+    assert played.status == 0, played.said
+    assert with_weight == [0, 0]
+    assert seen.failures("new") == seen.failures("reused") == seen.report["downloads"]["broken"] == 0
+    with reading() as seen:
+        time.sleep(1)
+    served_without(seen, server)
+    again = begin(PROJECT / "playbooks" / "drain.yml", "-e", f"server={server}")()
+    assert (again.status, sum(again.changed.values())) == (0, 0)
+    assert f"{server} is drained already" in again.said
+    back = begin(PROJECT / "playbooks" / "undrain.yml", "-e", f"server={server}")()
+    assert back.status == 0, back.said
+    assert [directors.weight(name, address) for name in directors.pair] == [1, 1]
+    assert drained
+
+
+def test_forged_adverts_from_a_strangers_address_move_nothing(directors, node, hostvars):
+    directors.settle()
+    before = directors.transitions()
+    targets = " ".join(hostvars(name)["ansible_host"] for name in directors.pair)
+    sent = node("tracker2").check_output(f"python3 - {targets} <<'EOF'\n{FORGER}\nEOF")
+    assert sent == "1000"
+    time.sleep(2)
+    assert directors.transitions() == before
+
+
+# VRRP version 3 adverts of priority 255 for the router id 51, with the TTL and the checksum (RFC 5798, 5.2.8) that they must have.
+FORGER = """
+import socket, struct, sys, time
+own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+own.connect((sys.argv[1], 9))
+source = own.getsockname()[0]
+link = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
+link.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+sent = 0
+for _ in range(500):
+    for target in sys.argv[1:]:
+        body = struct.pack("!BBBBHH4s", 0x31, 51, 255, 1, 30, 0, socket.inet_aton("10.205.0.100"))
+        pseudo = socket.inet_aton(source) + socket.inet_aton(target) + struct.pack("!BBH", 0, 112, len(body))
+        value = checksum(pseudo + body)
+        link.sendto(body[:6] + struct.pack("!H", value) + body[8:], (target, 0))
+        sent += 1
+    time.sleep(0.002)
+print(sent)
+"""
+
+
+def test_busy_directors_stay_what_they_are(directors):
+    directors.settle()
+    before = directors.transitions()
+    for host in directors.pair.values():
+        host.check_output("for i in 1 2 3 4; do timeout 20 sh -c 'while :; do :; done' >/dev/null 2>&1 & done")
+    time.sleep(22)
+    assert directors.transitions() == before

@@ -1,0 +1,125 @@
+"""What the role keepalived promises of a director."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from conftest import wait
+
+ROLE = Path(__file__).parents[2] / "default" / "role.yml"
+CONF = "/etc/keepalived/keepalived.conf"
+CHECK = "/usr/local/libexec/keepalived-lvs/check"
+DRAIN = "/var/lib/nginx-image/drain"
+
+
+def main_pid(host) -> str:
+    return host.check_output("systemctl show --property=MainPID --value keepalived")
+
+
+def test_one_director_carries_the_vip_and_both_have_the_same_table(directors, nodes):
+    directors.settle()
+    assert directors.pools()[0].count("-a ") == len(nodes("image_servers"))
+
+
+def test_each_director_can_be_told_from_the_other_and_takes_nothing_back(directors):
+    priorities = set()
+    for host in directors.pair.values():
+        conf = host.file(CONF).content_string
+        assert "nopreempt" in conf and "state BACKUP" in conf
+        priorities.add(re.search(r"priority (\d+)", conf)[1])
+    assert len(priorities) == len(directors.pair)
+
+
+def test_adverts_are_sent_with_realtime_priority(directors):
+    for host in directors.pair.values():
+        policies = host.check_output("for pid in $(pgrep -x keepalived); do chrt -p $pid; done")
+        assert "SCHED_RR" in policies
+
+
+def test_scripts_run_as_nobody_who_matters_and_keepalived_in_a_sandbox(directors):
+    for host in directors.pair.values():
+        assert "script_user keepalived_script" in host.file(CONF).content_string
+        assert host.user("keepalived_script").shell.endswith("nologin")
+        shown = host.check_output("systemctl show keepalived -p NoNewPrivileges -p ProtectSystem -p ProtectHome")
+        assert set(shown.split()) == {"NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes"}
+
+
+def test_connections_are_copied_from_the_holder_to_the_other(directors):
+    holder = directors.settle()
+    roles = {name: host.check_output("ipvsadm -L --daemon") for name, host in directors.pair.items()}
+    assert "master sync daemon" in roles[holder]
+    assert "backup sync daemon" in roles[directors.other()]
+
+
+def test_the_check_tells_healthy_from_drained_from_dead(directors, node, hostvars):
+    director = directors.pair[directors.settle()]
+    address = hostvars("image1")["ansible_host"]
+    assert director.run(f"{CHECK} {address} 80 /healthz 7").rc == 9
+    assert director.run(f"{CHECK} {address} 80 /nowhere 7").rc == 1
+    assert director.run(f"{CHECK} {address} 81 /healthz 7").rc == 1
+    node("image1").check_output(f"touch {DRAIN}")
+    try:
+        assert director.run(f"{CHECK} {address} 80 /healthz 7").rc == 2
+    finally:
+        node("image1").check_output(f"rm {DRAIN}")
+
+
+def test_transitions_are_recorded_for_people(directors):
+    for lines in directors.transitions().values():
+        assert lines
+        assert all(re.fullmatch(r"\S+T\S+ images (MASTER|BACKUP|FAULT) \d+", line) for line in lines)
+
+
+@pytest.fixture(scope="module")
+def refused(begin, directors, tmp_path_factory):
+    """How runs of the role ended with a configuration that keepalived refuses, and beside somebody else's keepalived."""
+    directors.settle()
+    first, second = directors.pair
+    raw = tmp_path_factory.mktemp("refused") / "raw.yml"
+    raw.write_text(json.dumps({"keepalived_lvs_raw": "virtual_server nowhere {"}))
+    before = {name: (main_pid(host), host.file(CONF).sha256sum) for name, host in directors.pair.items()}
+    # What tells it from somebody else's.
+    mark = directors.pair[second].check_output(f"grep -n 'Role imageops' {CONF}")
+    number = mark.split(":")[0]
+    directors.pair[second].check_output(f"sed -i '{number}s/^# Role/# Rule/' {CONF}")
+    try:
+        ends = {
+            "raw": begin(ROLE, "-e", f"role=keepalived role_hosts={first} role_vars={raw}"),
+            "foreign": begin(ROLE, "-e", f"role=keepalived role_hosts={second}"),
+        }
+        ended = {name: end() for name, end in ends.items()}
+    finally:
+        directors.pair[second].check_output(f"sed -i '{number}s/^# Rule/# Role/' {CONF}")
+    yield ended
+    assert {name: (main_pid(host), host.file(CONF).sha256sum) for name, host in directors.pair.items()} == before
+
+
+def test_a_configuration_that_keepalived_refuses_is_not_put_in_place(refused):
+    assert refused["raw"].status != 0
+    assert "keepalived_lvs" not in refused["foreign"].changed
+    assert "nowhere" in refused["raw"].said
+
+
+def test_somebody_elses_keepalived_is_left_alone(refused):
+    assert refused["foreign"].status != 0
+    assert "A keepalived that this role did not set up runs here" in refused["foreign"].said
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_reload_moves_nothing_and_breaks_nothing(directors, reading, changed):
+    holder = directors.settle()
+    host = directors.pair[holder]
+    pid, transitions = main_pid(host), directors.transitions()
+    # Both keep a drained or dead server what it is; the interval is one that no profile has.
+    edit = f"sed -i 's/delay_loop .*/delay_loop 1.25/' {CONF} && " if changed else ""
+    with reading(downloads=20) as seen:
+        host.check_output(f"{edit}systemctl reload keepalived")
+        wait(lambda: host.run(f"test {CONF} -ot /run/keepalived-lvs/loaded").rc == 0, "reloaded")
+    if changed:
+        host.check_output(f"sed -i 's/delay_loop .*/delay_loop 1/' {CONF} && systemctl reload keepalived")
+    assert (main_pid(host), directors.transitions(), directors.settle()) == (pid, transitions, holder)
+    assert seen.failures("new") == seen.failures("reused") == seen.report["downloads"]["broken"] == 0
+    assert seen.report["downloads"]["started"] >= 20
