@@ -174,6 +174,23 @@ def test_not_found_is_not_said_for_a_server_that_did_not_answer(ask, images, nod
         assert ask("image1", nobodys("group1"))[0] == 404
 
 
+def test_a_server_that_is_back_is_not_overlooked(ask, node):
+    path, host = nobodys("group2"), node("image3")
+    file = f"/data/fastdfs/data/00/00/{path.rsplit('/', 1)[1]}"
+    host.check_output("systemctl stop nginx")
+    try:
+        # From now on image1 leaves it out.
+        assert [ask("image1", nobodys("group2"))[0] for _ in range(2)] == [503, 503]
+    finally:
+        host.check_output("systemctl start nginx")
+    host.check_output(f"echo written a moment ago >{file} && chmod 644 {file}")
+    try:
+        status, headers = ask("image1", path)
+        assert (status, headers["x-image-source"]) == (200, "image3")
+    finally:
+        host.check_output(f"rm {file}")
+
+
 @pytest.mark.parametrize(
     "path",
     [
