@@ -32,4 +32,6 @@ class FilterModule:
             "verify_requests": verify.requests_needed,
             "verify_spread": verify.spread_problems,
             "verify_table": verify.table_lines,
+            "verify_targets": verify.upload_targets,
+            "verify_wrong": verify.wrong_answers,
         }

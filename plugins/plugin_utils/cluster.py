@@ -256,6 +256,17 @@ def firewall_rules(
     return rules
 
 
+def other_groups(
+    host: str, roles: Mapping[str, Sequence[str]], found: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The image servers of every group that ``host`` is not of, in the shape of ``nginx_image_other_groups``."""
+    servers: dict[str, list[str]] = {}
+    for other in roles["fastdfs_storages"]:
+        if other in roles["image_servers"] and found[other]["group"] != found[host]["group"]:
+            servers.setdefault(found[other]["group"], []).append(found[other]["address"])
+    return [{"group": group, "servers": addresses} for group, addresses in servers.items()]
+
+
 def plan(
     settings: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
@@ -299,6 +310,7 @@ def plan(
             ]
             for host in roles["image_servers"]
         },
+        "other_groups": {host: other_groups(host, roles, found) for host in roles["image_servers"]},
         # With nat, image servers answer each other without the director: they fetch what has not arrived yet. A host that also reads
         # through the VIP needs its answers to come back through the director, so it is not among them.
         "nat_direct": {

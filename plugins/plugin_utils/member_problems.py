@@ -68,13 +68,12 @@ def _groups(found: Members, roles: Mapping[str, Sequence[str]]) -> Iterator[str]
                     f"{first} has {counts[0]} and {host} has {counts[1]} fastdfs_storage_paths, and both are of {group}: "
                     "give every storage of a group the same number of paths."
                 )
-    # Every image server is behind the same VIPs and answers for the images of its own group only.
-    read = [group for group, hosts in by_group.items() if set(hosts) & set(roles["image_servers"])]
-    if len(read) > 1:
-        yield (
-            f"The image_servers are storages of {' and '.join(read)}, and each answers for its own group only, so readers of the VIPs "
-            "would miss the others' images: put storages of one group into image_servers."
-        )
+        # An image server fetches what it lacks from other image servers only.
+        if roles["image_servers"] and not set(hosts) & set(roles["image_servers"]):
+            yield (
+                f"No storage of {group} is in image_servers ({', '.join(hosts)}), so readers of the VIPs would miss its images: "
+                "put all of them into image_servers."
+            )
 
 
 def _group_names(found: Members, storages: Sequence[str]) -> Iterator[str]:

@@ -9,6 +9,8 @@ from functools import reduce
 from math import ceil, gcd
 from typing import Any
 
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster import STORAGE_PORT
+
 ROTATING = ("rr", "wrr")
 # One reader asking for one VIP always meets one server.
 STICKY = ("sh", "dh", "mh", "lblc", "lblcr", "fo", "ovf")
@@ -115,3 +117,24 @@ def direct_problems(servers: Sequence[str], answers: Sequence[Mapping[str, Any]]
             f"{server}, asked directly at {answer['url']}, should answer 200 under its own name; {seen}."
         )
     return said
+
+
+def upload_targets(plan: Mapping[str, Any]) -> list[str]:
+    """Where to upload so that every group gets an image, as the last argument of ``fdfs_upload_file``.
+
+    An empty one leaves it to a tracker, as the article does. ``plan`` is ``image_cluster_plan``.
+    """
+    first: dict[str, str] = {}
+    for host in plan["roles"]["image_servers"]:
+        member = plan["members"][host]
+        first.setdefault(member["group"], f"{member['address']}:{STORAGE_PORT}")
+    return ["", *first.values()] if len(first) > 1 else [""]
+
+
+def wrong_answers(answers: Sequence[Mapping[str, Any]], images: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """Those of the answers of ``image_probe`` that are not the image whose name was asked for.
+
+    ``images`` gives the SHA-256 of each file id; a URL ends with a file id or with its bare name.
+    """
+    sums = {file_id.rsplit("/", 1)[-1]: sha256 for file_id, sha256 in images.items()}
+    return [each for each in answers if each["sha256"] != sums.get(each["url"].rsplit("/", 1)[-1])]

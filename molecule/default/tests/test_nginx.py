@@ -87,6 +87,24 @@ def test_what_may_change_under_its_name_is_asked_for_again(servers, put):
         assert (status, headers["cache-control"]) == (200, "no-cache")
 
 
+def test_one_connection_may_read_more_images_than_a_process_usually_has_open(servers, put):
+    host = servers[0]
+    first = name()
+    folder = put(host, first, "many").rsplit("/", 1)[0]
+    names = [name() for _ in range(1200)]
+    listed = "\n".join(names)
+    try:
+        host.check_output(
+            f"cd {folder} && cat >/var/tmp/many <<'END'\n{listed}\nEND\nxargs -n 1 ln {first} </var/tmp/many"
+        )
+        # One curl is one connection, and that is one worker.
+        urls = f"sed 's|.*|url={HERE}/{group(host)}/M00/00/00/&\\noutput=/dev/null|' /var/tmp/many"
+        statuses = host.check_output(f"{urls} | curl -s -K - -w '%{{http_code}}\\n' | sort | uniq -c")
+        assert statuses.split() == ["1200", "200"], statuses
+    finally:
+        host.check_output(f"cd {folder} && xargs rm -f </var/tmp/many; rm -f /var/tmp/many")
+
+
 def test_replicas_give_the_same_etag(servers, put):
     if len(servers) < 2:
         pytest.skip("one image server has no replica")

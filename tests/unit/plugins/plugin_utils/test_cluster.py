@@ -201,7 +201,6 @@ def image2(facts=None, **host):
             "image2 is reached as user debian, which may not change it: set ansible_become: true",
         ),
         (image2(fastdfs_storage_group="group-1"), "is 'group-1': write 1 to 16 letters and digits"),
-        (image2(fastdfs_storage_group="group2"), "storages of group1 and group2"),
         (image2(fastdfs_storage_paths=["/data/my images"]), "write an absolute path of letters, digits"),
         (image2(fastdfs_storage_paths=["/data/"]), "without a slash at its end"),
         (image2(fastdfs_storage_paths=["/"]), "without a slash at its end"),
@@ -380,15 +379,40 @@ def test_without_a_mark_each_vip_and_port_is_a_service():
     assert {server["port"] for server in made[1]["servers"]} == {443}
 
 
-def test_peers_are_the_others_of_the_group():
-    hostvars = HOSTVARS | {"image3": {"ansible_host": "10.0.0.7", "fastdfs_storage_group": "group2"}}
-    groups = GROUPS | {"fastdfs_storages": ["image1", "image2", "image3"]}
-    settings = SETTINGS | {"weights": {"image1": 1, "image2": 1, "image3": 1}}
-    assert cluster.plan(settings, cluster.members(hostvars, groups), groups)["peers"] == {
-        "image1": ["10.0.0.3"],
-        "image2": ["10.0.0.2"],
-        "image3": [],
+TWO_GROUPS = {
+    "hostvars": HOSTVARS | {"image3": {"ansible_host": "10.0.0.7", "fastdfs_storage_group": "group2"}},
+    "groups": GROUPS | {"fastdfs_storages": ["image1", "image2", "image3"]},
+    "settings": {"weights": {"image1": 1, "image2": 1, "image3": 1}},
+}
+
+
+def test_peers_are_the_others_of_the_group_and_other_groups_have_their_own_servers():
+    assert said(**TWO_GROUPS) == []
+    groups, settings = TWO_GROUPS["groups"], SETTINGS | TWO_GROUPS["settings"]
+    made = cluster.plan(settings, cluster.members(TWO_GROUPS["hostvars"], groups), groups)
+    assert made["peers"] == {"image1": ["10.0.0.3"], "image2": ["10.0.0.2"], "image3": []}
+    group2 = [{"group": "group2", "servers": ["10.0.0.7"]}]
+    assert made["other_groups"] == {
+        "image1": group2,
+        "image2": group2,
+        "image3": [{"group": "group1", "servers": ["10.0.0.2", "10.0.0.3"]}],
     }
+
+
+def test_every_group_has_an_image_server():
+    groups = TWO_GROUPS["groups"] | {"image_servers": ["image1", "image2"]}
+    (sentence,) = said({"weights": {"image1": 1, "image2": 1}}, TWO_GROUPS["hostvars"], groups)
+    assert (
+        "No storage of group2 is in image_servers (image3), so readers of the VIPs would miss its images"
+        in sentence
+    )
+
+
+def test_a_storage_that_is_no_image_server_is_nobodys_server():
+    groups = TWO_GROUPS["groups"] | {"image_servers": ["image1", "image3"]}
+    settings = SETTINGS | {"weights": {"image1": 1, "image3": 1}}
+    made = cluster.plan(settings, cluster.members(TWO_GROUPS["hostvars"], groups), groups)
+    assert made["other_groups"]["image3"] == [{"group": "group1", "servers": ["10.0.0.2"]}]
 
 
 def test_each_host_opens_what_its_role_needs_and_no_more():

@@ -96,3 +96,39 @@ def test_a_server_that_is_silent_or_somebody_else_is_named():
     assert [sentence.split(",")[0] for sentence in said] == ["image2", "image3"]
     assert "404 from somebody without a name" in said[0]
     assert "it did not answer: timed out" in said[1]
+
+
+def plan(**group_of):
+    members = {
+        host: {"group": group, "address": f"10.0.0.{number}"}
+        for number, (host, group) in enumerate(group_of.items(), 1)
+    }
+    return {"roles": {"image_servers": list(group_of)}, "members": members}
+
+
+def test_an_upload_goes_where_a_tracker_says_and_with_several_groups_to_each_of_them():
+    assert verify.upload_targets(plan(image1="group1", image2="group1")) == [""]
+    assert verify.upload_targets(plan(image1="group1", image2="group1", image3="group2")) == [
+        "",
+        "10.0.0.1:23000",
+        "10.0.0.3:23000",
+    ]
+
+
+def test_an_answer_is_held_against_the_image_that_its_url_names():
+    images = {"group1/M00/00/00/a.jpg": "1a", "group2/M01/00/00/b.jpg": "2b"}
+
+    def answer(url, sha256):
+        return {"url": url, "sha256": sha256}
+
+    good = [
+        answer("http://10.0.0.100/group1/M00/00/00/a.jpg", "1a"),
+        answer("http://10.0.0.100:8080/a.jpg", "1a"),
+        answer("http://[fd00::1]/group2/M01/00/00/b.jpg", "2b"),
+    ]
+    wrong = [
+        answer("http://10.0.0.100/group1/M00/00/00/a.jpg", "2b"),
+        answer("http://10.0.0.100/group2/M01/00/00/b.jpg", ""),
+        answer("http://10.0.0.100/c.jpg", "1a"),
+    ]
+    assert verify.wrong_answers([*good, *wrong], images) == wrong
