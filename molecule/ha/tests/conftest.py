@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 PROJECT = Path(__file__).parents[3]
-PROBER = PROJECT / "tests" / "tools" / "prober"
+TOOLS = PROJECT / "tests" / "tools"
 
 
 def wait(reached: Callable[[], object], what: str, seconds: float = 60) -> float:
@@ -61,7 +61,11 @@ class Directors(NamedTuple):
     def pools(self) -> list[str]:
         """What each director's table holds of real servers, with their weights."""
         return [
-            "\n".join(sorted(line for line in host.run("ipvsadm -S -n").stdout.splitlines() if line.startswith("-a")))
+            "\n".join(
+                sorted(
+                    line for line in host.run("ipvsadm -S -n").stdout.splitlines() if line.startswith("-a")
+                )
+            )
             for host in self.pair.values()
         ]
 
@@ -101,28 +105,30 @@ def image(nodes):
     client.run(f"fdfs_delete_file /etc/fdfs/client.conf {file_id}; rm /var/tmp/ha.jpg")
 
 
+def give(host, tool: str) -> str:
+    """A tool of tests/tools on a host of the lab, and its path there."""
+    path = f"/var/tmp/{tool}"
+    reached = ["ssh", "-F", str(PROJECT / ".ansible" / "lab" / "ssh_config"), host.name, f"cat >{path}"]
+    subprocess.run(reached, input=(TOOLS / tool).read_bytes(), check=True)
+    return f"python3 {path}"
+
+
 @pytest.fixture(scope="session")
 def reading(nodes, vips, image):
-    """with reading(downloads=20) as seen: … — a reader asks for a small page on new and on kept connections, and holds slow downloads open, meanwhile."""
+    """with reading(downloads=20) as seen: … — a reader asks on new and on kept connections meanwhile, and holds slow downloads open."""
     reader = nodes("image_readers")[0]
-    subprocess.run(
-        ["ssh", "-F", str(PROJECT / ".ansible/lab/ssh_config"), reader.name, "cat >/var/tmp/prober"],
-        input=PROBER.read_bytes(),
-        check=True,
-    )
+    prober = give(reader, "prober")
 
     @contextmanager
     def read(downloads: int = 0, rate: int = 20000, settle: float = 1.0) -> Iterator[Reading]:
         path, digest = image
         root = f"http://{vips[0]}"
-        slow = (
-            f"--downloads {downloads} --download-url {root}{path} --download-rate {rate} --download-sha256 {digest}"
-            if downloads
-            else ""
-        )
+        words = [f"--url {root}/ --report /var/tmp/prober.json --seconds 900"]
+        if downloads:
+            words.append(f"--downloads {downloads} --download-url {root}{path}")
+            words.append(f"--download-rate {rate} --download-sha256 {digest}")
         reader.check_output(
-            "rm -f /var/tmp/prober.json; systemctl reset-failed prober 2>/dev/null; "
-            f"systemd-run --quiet --unit=prober --setenv=PYTHONUNBUFFERED=1 python3 /var/tmp/prober --url {root}/ --seconds 900 {slow} --report /var/tmp/prober.json"
+            f"rm -f /var/tmp/prober.json; systemd-run --quiet --collect --unit=prober {prober} {' '.join(words)}"
         )
         seen = Reading()
         try:
@@ -134,3 +140,58 @@ def reading(nodes, vips, image):
             seen.report = json.loads(reader.check_output("cat /var/tmp/prober.json"))
 
     return read
+
+
+class Ledger:
+    """What a writer was told is stored, and what the storages have of it."""
+
+    def __init__(self, storages: dict) -> None:
+        self.lines: list[str] = []
+        self.storages = storages
+
+    @property
+    def acknowledged(self) -> int:
+        return sum('"id"' in line for line in self.lines)
+
+    @property
+    def failed(self) -> int:
+        return sum('"failed"' in line for line in self.lines)
+
+    def missing(self, seconds: float = 60) -> dict[str, dict]:
+        """The storages that lack an acknowledged image, or have another content, after replication had so much time."""
+        text = "\n".join(self.lines)
+        deadline = time.monotonic() + seconds
+        while True:
+            wrong = {}
+            for name, (host, group, ledger) in self.storages.items():
+                done = host.run(f"{ledger} check --group {group} --store /data/fastdfs <<'EOF'\n{text}\nEOF")
+                if done.rc:
+                    wrong[name] = json.loads(done.stdout)
+            if not wrong or time.monotonic() > deadline:
+                return wrong
+            time.sleep(1)
+
+
+@pytest.fixture(scope="session")
+def writing(nodes, hostvars):
+    """with writing() as ledger: … — a client uploads meanwhile, and keeps a ledger of what was acknowledged."""
+    client = nodes("fastdfs_clients")[0]
+    uploader = give(client, "ledger")
+    storages = {
+        host.name: (host, hostvars(host.name)["fastdfs_storage_group"], give(host, "ledger"))
+        for host in nodes("fastdfs_storages")
+    }
+
+    @contextmanager
+    def write() -> Iterator[Ledger]:
+        client.check_output(
+            f"rm -f /var/tmp/ledger.jsonl; systemd-run --quiet --collect --unit=ledger {uploader} upload /var/tmp/ledger.jsonl"
+        )
+        ledger = Ledger(storages)
+        try:
+            yield ledger
+        finally:
+            client.check_output("systemctl stop ledger")
+            ledger.lines = client.check_output("cat /var/tmp/ledger.jsonl").splitlines()
+
+    return write

@@ -15,21 +15,19 @@ PROJECT = Path(__file__).parents[3]
 # Seconds, more than ten times what the timers make of the loss of a director, and three times of that of an image server.
 TAKEN_OVER = 12
 EJECTED = 20
-# What an event may cost at the moment when it happens: requests that were on their way to what is gone.
-GAP = 10
 
 
 def served_without(seen, server: str) -> None:
     assert seen.failures("new") == 0, seen.report["new"]
-    assert seen.failures("reused") == 0, seen.report["reused"]
+    assert seen.failures("kept") == 0, seen.report["kept"]
     assert server not in seen.report["new"]["servers"]
 
 
 @pytest.fixture(scope="module")
-def dead(directors, power, reading, ledger):
+def dead(directors, power, reading, writing):
     """A director whose power was cut while it carried the VIP, and what a reader and a writer saw meanwhile."""
     holder = directors.settle()
-    with ledger() as written, reading() as seen:
+    with writing() as written, reading() as seen:
         power.off(holder)
         wait(lambda: directors.holders(holder), "the other director carries the VIP", TAKEN_OVER)
         time.sleep(2)
@@ -43,24 +41,28 @@ def test_a_dead_directors_vip_is_on_the_other_and_readers_are_served_again(dead,
     assert seen.report["new"]["gap"] < TAKEN_OVER
     with reading() as later:
         pass
-    assert later.failures("new") == later.failures("reused") == 0
+    assert later.failures("new") == later.failures("kept") == 0
     assert later.report["new"]["ok"] > 10
 
 
 def test_a_dead_director_costs_no_upload(dead):
     *_, written = dead
     assert written.acknowledged > 0
-    assert (written.failed, written.lost(), written.corrupt()) == (0, [], [])
+    assert written.failed == 0
+    assert written.missing() == {}
 
 
 def test_a_director_that_comes_back_takes_nothing(dead, directors, power, reading):
     holder, *_ = dead
     with reading(downloads=20) as seen:
         power.on(holder)
-        wait(lambda: directors.pair[holder].run("systemctl is-active keepalived").rc == 0, "keepalived runs again")
+        wait(
+            lambda: directors.pair[holder].run("systemctl is-active keepalived").rc == 0,
+            "keepalived runs again",
+        )
         time.sleep(5)
     assert directors.settle() != holder
-    assert seen.failures("new") == seen.failures("reused") == seen.report["downloads"]["broken"] == 0
+    assert seen.failures("new") == seen.failures("kept") == seen.report["downloads"]["broken"] == 0
 
 
 def test_a_planned_switchover_fails_no_request_and_breaks_no_download(directors, begin, reading):
@@ -87,11 +89,17 @@ def test_after_a_partition_there_is_one_holder_and_the_readers_network_knows_it(
     holder = directors.holder()
     assert holder in (first, other)
     mac = hosts[holder].check_output("cat /sys/class/net/eth0/address")
-    wait(lambda: mac in node("router1").run(f"ip neighbour show {vips[0]}").stdout, "the router knows the holder", TAKEN_OVER)
+    wait(
+        lambda: mac in node("router1").run(f"ip neighbour show {vips[0]}").stdout,
+        "the router knows the holder",
+        TAKEN_OVER,
+    )
 
 
 @pytest.mark.parametrize("way", ["stops", "freezes"])
-def test_a_dead_image_server_is_removed_and_then_nobody_waits_for_it(directors, node, hostvars, power, reading, way):
+def test_a_dead_image_server_is_removed_and_then_nobody_waits_for_it(
+    directors, node, hostvars, power, reading, way
+):
     server, address = "image2", hostvars("image2")["ansible_host"]
     holder = directors.settle()
     if way == "stops":
@@ -100,7 +108,11 @@ def test_a_dead_image_server_is_removed_and_then_nobody_waits_for_it(directors, 
         power.freeze(server)
     try:
         wait(lambda: directors.weight(holder, address) is None, f"{server} is removed", EJECTED)
-        wait(lambda: directors.weight(directors.other(), address) is None, f"{server} is removed there, too", EJECTED)
+        wait(
+            lambda: directors.weight(directors.other(), address) is None,
+            f"{server} is removed there, too",
+            EJECTED,
+        )
         with reading() as seen:
             time.sleep(2)
         served_without(seen, server)
@@ -117,11 +129,10 @@ def test_a_drain_lets_downloads_end_and_sends_nobody_new(directors, begin, hostv
     directors.settle()
     with reading(downloads=20, rate=60000) as seen:
         played = begin(PROJECT / "playbooks" / "drain.yml", "-e", f"server={server}")()
-        drained = time.monotonic()
         with_weight = [directors.weight(name, address) for name in directors.pair]
     assert played.status == 0, played.said
     assert with_weight == [0, 0]
-    assert seen.failures("new") == seen.failures("reused") == seen.report["downloads"]["broken"] == 0
+    assert seen.failures("new") == seen.failures("kept") == seen.report["downloads"]["broken"] == 0
     with reading() as seen:
         time.sleep(1)
     served_without(seen, server)
@@ -131,7 +142,6 @@ def test_a_drain_lets_downloads_end_and_sends_nobody_new(directors, begin, hostv
     back = begin(PROJECT / "playbooks" / "undrain.yml", "-e", f"server={server}")()
     assert back.status == 0, back.said
     assert [directors.weight(name, address) for name in directors.pair] == [1, 1]
-    assert drained
 
 
 def test_forged_adverts_from_a_strangers_address_move_nothing(directors, node, hostvars):
@@ -174,6 +184,8 @@ def test_busy_directors_stay_what_they_are(directors):
     directors.settle()
     before = directors.transitions()
     for host in directors.pair.values():
-        host.check_output("for i in 1 2 3 4; do timeout 20 sh -c 'while :; do :; done' >/dev/null 2>&1 & done")
+        host.check_output(
+            "for i in 1 2 3 4; do timeout 20 sh -c 'while :; do :; done' >/dev/null 2>&1 & done"
+        )
     time.sleep(22)
     assert directors.transitions() == before
