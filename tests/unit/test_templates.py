@@ -10,9 +10,7 @@ ROLES = Path(__file__).parents[2] / "roles"
 TEMPLATES = sorted(ROLES.glob("*/templates/*"))
 
 
-@pytest.mark.parametrize(
-    "template", TEMPLATES, ids=[f"{each.parts[-3]}-{each.name}" for each in TEMPLATES]
-)
+@pytest.mark.parametrize("template", TEMPLATES, ids=[f"{each.parts[-3]}-{each.name}" for each in TEMPLATES])
 def test_what_says_who_made_a_file_is_a_comment_whatever_its_lines(template):
     """An inventory may set ansible_managed to a text of several lines, of which each has to be a comment."""
     lines = [line for line in template.read_text().splitlines() if "ansible_managed" in line]
