@@ -5,7 +5,7 @@ export ANSIBLE_HOME := $(CURDIR)/.ansible
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PLAY := ansible-playbook -i $(INVENTORY) -i molecule/lab/inventory -i .ansible/lab/inventory
 
-.PHONY: help setup demo lab test test-all checks bench-ipvs clean
+.PHONY: help setup demo lab test test-all checks bench-ha bench-ipvs clean
 
 help:
 	@printf '%s\n' \
@@ -15,6 +15,7 @@ help:
 	'make checks                  lint, unit tests and sanity only' \
 	'make scenario-NAME           one Molecule scenario: default, ha, ipvs, forwarding or trixie' \
 	'make bench-ipvs              what the IPVS module costs beside ipvsadm itself' \
+	'make bench-ha                what readers miss when directors and image servers go away' \
 	'make lab [INVENTORY=path]    boot the hosts only' \
 	'make clean                   remove every host, network and image of the lab'
 
@@ -38,6 +39,9 @@ checks: setup
 
 scenario-%: setup
 	@tests/all $*
+
+bench-ha: setup
+	@tests/bench/ha
 
 bench-ipvs: setup
 	@tests/bench/ipvs
