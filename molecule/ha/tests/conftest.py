@@ -89,8 +89,18 @@ class Reading:
     def __init__(self) -> None:
         self.report: dict = {}
 
-    def failures(self, kind: str) -> int:
-        return sum(self.report[kind]["failures"].values())
+    def failures(self, way: str) -> int:
+        """How many requests on ``new`` or ``kept`` connections failed."""
+        return sum(self.report[way]["failures"].values())
+
+    def losses(self) -> dict:
+        """Everything that failed: nothing is an empty mapping."""
+        lost = {way: self.report[way]["lost"] for way in ("new", "kept")}
+        return {
+            way: what
+            for way, what in (lost | {"downloads": self.report["downloads"]["broken"]}).items()
+            if what
+        }
 
 
 @pytest.fixture(scope="session")
