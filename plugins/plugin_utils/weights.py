@@ -198,10 +198,11 @@ def _least_error(shares: Shares, maximum: int) -> int:
     # Weights in proportion to the largest, which gets the maximum, are near the best: what follows is quick then.
     near = sum(max(1, round(maximum * unit / shares.units[0])) for unit in shares.units)
     error = _least_error_at(shares, near, maximum, PART * (shares.total // shares.units[-1] + 1))
-    whole = len(shares.units)
-    while whole <= _sums(shares, maximum, error)[-1]:
+    whole, last = len(shares.units), _sums(shares, maximum, error)[-1]
+    while whole <= last:
         if _windows(shares, whole, maximum, error - 1):
             error = _least_error_at(shares, whole, maximum, error - 1)
+            last = _sums(shares, maximum, error)[-1]
         whole += 1
     return error
 
