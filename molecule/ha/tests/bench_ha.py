@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import wait
 
 PROJECT = Path(__file__).parents[3]
 ROUNDS = int(os.environ.get("IMAGEOPS_ROUNDS", "10"))
@@ -43,7 +42,7 @@ def profile(request, begin):
     return request.param
 
 
-def test_a_director_is_killed_and_comes_back(profile, directors, power, reading):
+def test_a_director_is_killed_and_comes_back(profile, directors, power, reading, wait):
     gaps, over, lost_later = [], [], 0
     for _ in range(ROUNDS):
         holder = directors.settle()
@@ -81,7 +80,7 @@ def test_the_vips_are_moved_on_purpose(profile, directors, begin, reading):
     row("gap of new connections", gaps, failed, f"{broken} of {started}")
 
 
-def test_an_image_server_dies(profile, directors, node, hostvars, power, reading):
+def test_an_image_server_dies(profile, directors, node, hostvars, power, reading, wait):
     address = hostvars("image2")["ansible_host"]
     for way in ("its nginx stops", "it freezes"):
         seconds, errors = [], []

@@ -16,13 +16,19 @@ PROJECT = Path(__file__).parents[3]
 TOOLS = PROJECT / "tests" / "tools"
 
 
-def wait(reached: Callable[[], object], what: str, seconds: float = 60) -> float:
+def until(reached: Callable[[], object], what: str, seconds: float = 60) -> float:
     """The seconds until ``reached`` was true."""
     began = time.monotonic()
     while not reached():
         assert time.monotonic() - began < seconds, f"after {seconds} s: {what}"
         time.sleep(0.2)
     return time.monotonic() - began
+
+
+@pytest.fixture(scope="session")
+def wait():
+    """wait(reached, "what is not so", seconds): fails when it has not been so after that time."""
+    return until
 
 
 class Directors(NamedTuple):
@@ -54,8 +60,8 @@ class Directors(NamedTuple):
 
     def settle(self) -> str:
         """Waits until one director carries the VIP and the other could take it, and says which one does."""
-        wait(lambda: len(self.holders()) == 1, f"not one holder of {self.vip} but {self.holders()}")
-        wait(lambda: len(set(self.pools())) == 1, f"two pools: {self.pools()}")
+        until(lambda: len(self.holders()) == 1, f"not one holder of {self.vip} but {self.holders()}")
+        until(lambda: len(set(self.pools())) == 1, f"two pools: {self.pools()}")
         return self.holder()
 
     def pools(self) -> list[str]:

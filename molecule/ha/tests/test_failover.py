@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import wait
 
 PROJECT = Path(__file__).parents[3]
 # Seconds, more than ten times what the timers make of the loss of a director, and three times of that of an image server.
@@ -23,7 +22,7 @@ def served_without(seen, server: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def dead(directors, power, reading, writing):
+def dead(directors, power, reading, writing, wait):
     """A director whose power was cut while it carried the VIP, and what a reader and a writer saw meanwhile."""
     holder = directors.settle()
     with writing() as written, reading() as seen:
@@ -51,7 +50,7 @@ def test_a_dead_director_costs_no_upload(dead):
     assert written.missing() == {}
 
 
-def test_a_director_that_comes_back_takes_nothing(dead, directors, power, reading):
+def test_a_director_that_comes_back_takes_nothing(dead, directors, power, reading, wait):
     holder, *_ = dead
     with reading(downloads=20) as seen:
         power.on(holder)
@@ -74,7 +73,7 @@ def test_a_planned_switchover_fails_no_request_and_breaks_no_download(directors,
     assert "downloads" not in seen.losses(), seen.losses()
 
 
-def test_after_a_partition_there_is_one_holder_and_the_readers_network_knows_it(directors, node, vips):
+def test_after_a_partition_there_is_one_holder_and_the_readers_network_knows_it(directors, node, vips, wait):
     first = directors.settle()
     other = directors.other()
     hosts = directors.pair
@@ -97,7 +96,7 @@ def test_after_a_partition_there_is_one_holder_and_the_readers_network_knows_it(
 
 @pytest.mark.parametrize("way", ["stops", "freezes"])
 def test_a_dead_image_server_is_removed_and_then_nobody_waits_for_it(
-    directors, node, hostvars, power, reading, way
+    directors, node, hostvars, power, reading, way, wait
 ):
     server, address = "image2", hostvars("image2")["ansible_host"]
     holder = directors.settle()

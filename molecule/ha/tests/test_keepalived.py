@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import wait
 
 ROLE = Path(__file__).parents[2] / "default" / "role.yml"
 CONF = "/etc/keepalived/keepalived.conf"
@@ -112,7 +111,7 @@ def test_somebody_elses_keepalived_is_left_alone(refused):
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_a_reload_moves_nothing_and_breaks_nothing(directors, reading, changed):
+def test_a_reload_moves_nothing_and_breaks_nothing(directors, reading, changed, wait):
     holder = directors.settle()
     host = directors.pair[holder]
     pid, transitions = main_pid(host), directors.transitions()
