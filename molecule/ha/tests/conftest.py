@@ -139,7 +139,8 @@ def reading(nodes, vips, image):
     def read(downloads: int = 0, rate: int = 20000, settle: float = 1.0) -> Iterator[Reading]:
         path, digest = image
         root = f"http://{vips[0]}"
-        words = [f"--url {root}/ --report /var/tmp/prober.json --seconds 900"]
+        # As patient as a browser: what TCP sends again in time is slow, and not lost.
+        words = [f"--url {root}/ --report /var/tmp/prober.json --seconds 900 --timeout 15"]
         if downloads:
             words.append(f"--downloads {downloads} --download-url {root}{path}")
             words.append(f"--download-rate {rate} --download-sha256 {digest}")
@@ -201,7 +202,7 @@ def writing(nodes, hostvars):
     @contextmanager
     def write() -> Iterator[Ledger]:
         client.check_output(
-            f"rm -f /var/tmp/ledger.jsonl; systemd-run --quiet --collect --unit=ledger {uploader} upload /var/tmp/ledger.jsonl"
+            f"rm -f /var/tmp/ledger.jsonl; systemd-run --quiet --collect --property=KillMode=mixed --unit=ledger {uploader} upload /var/tmp/ledger.jsonl"
         )
         ledger = Ledger(storages)
         try:

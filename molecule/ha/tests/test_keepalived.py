@@ -28,7 +28,7 @@ def test_each_director_can_be_told_from_the_other_and_takes_nothing_back(directo
     for host in directors.pair.values():
         conf = host.file(CONF).content_string
         assert "nopreempt" in conf and "state BACKUP" in conf
-        priorities.add(re.search(r"priority (\d+)", conf)[1])
+        priorities.add(re.search(r"(?m)^ +priority (\d+)", conf)[1])
     assert len(priorities) == len(directors.pair)
 
 
