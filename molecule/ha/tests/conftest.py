@@ -121,11 +121,17 @@ def image(nodes):
     client.run(f"fdfs_delete_file /etc/fdfs/client.conf {file_id}; rm /var/tmp/ha.jpg")
 
 
+def ask(name: str, command: str, text: str) -> subprocess.CompletedProcess:
+    """A command on a host of the lab that reads this text."""
+    reached = ["ssh", "-F", str(PROJECT / ".ansible" / "lab" / "ssh_config"), name, command]
+    return subprocess.run(reached, input=text, capture_output=True, text=True, check=False)
+
+
 def give(host, tool: str) -> str:
-    """A tool of tests/tools on a host of the lab, and its path there."""
+    """A tool of tests/tools on a host of the lab, and how it is run there."""
     path = f"/var/tmp/{tool}"
-    reached = ["ssh", "-F", str(PROJECT / ".ansible" / "lab" / "ssh_config"), host.name, f"cat >{path}"]
-    subprocess.run(reached, input=(TOOLS / tool).read_bytes(), check=True)
+    done = ask(host.name, f"cat >{path}", (TOOLS / tool).read_text())
+    assert done.returncode == 0, done.stderr
     return f"python3 {path}"
 
 
@@ -180,9 +186,9 @@ class Ledger:
         deadline = time.monotonic() + seconds
         while True:
             wrong = {}
-            for name, (host, group, ledger) in self.storages.items():
-                done = host.run(f"{ledger} check --group {group} --store /data/fastdfs <<'EOF'\n{text}\nEOF")
-                if done.rc:
+            for name, (group, ledger) in self.storages.items():
+                done = ask(name, f"{ledger} check --group {group} --store /data/fastdfs", text)
+                if done.returncode:
                     wrong[name] = json.loads(done.stdout)
             if not wrong or time.monotonic() > deadline:
                 return wrong
@@ -195,15 +201,15 @@ def writing(nodes, hostvars):
     client = nodes("fastdfs_clients")[0]
     uploader = give(client, "ledger")
     storages = {
-        host.name: (host, hostvars(host.name)["fastdfs_storage_group"], give(host, "ledger"))
+        host.name: (hostvars(host.name)["fastdfs_storage_group"], give(host, "ledger"))
         for host in nodes("fastdfs_storages")
     }
 
     @contextmanager
     def write() -> Iterator[Ledger]:
-        client.check_output(
-            f"rm -f /var/tmp/ledger.jsonl; systemd-run --quiet --collect --property=KillMode=mixed --unit=ledger {uploader} upload /var/tmp/ledger.jsonl"
-        )
+        # At the end only the ledger is asked to stop, and not the upload that it has begun.
+        unit = "systemd-run --quiet --collect --property=KillMode=mixed --unit=ledger"
+        client.check_output(f"rm -f /var/tmp/ledger.jsonl; {unit} {uploader} upload /var/tmp/ledger.jsonl")
         ledger = Ledger(storages)
         try:
             yield ledger
