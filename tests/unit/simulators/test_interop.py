@@ -8,12 +8,10 @@ import time
 
 import pytest
 from fdfs_cluster import wait_for
+from fdfs_fixtures import needs_real
 from fdfs_simulator import wire
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("FASTDFS_REAL_PREFIX"),
-    reason="FASTDFS_REAL_PREFIX does not name a real FastDFS installation",
-)
+pytestmark = needs_real
 
 
 def round_trip(cluster, client, storages, content):
