@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,12 +26,22 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        self.server.connections.add(self.client_address)
+        connections = self.server.connections
+        connections[self.client_address] = self.connection
+        if self.path == "/reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())
+            self.close_connection = True
+            return
         body = IMAGE if self.path != "/" else b"page"
+        if self.path == "/changing" and len(connections) > 1:
+            body = IMAGE[::-1]
         self.send_response(500 if self.path == "/broken" else 200)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("X-Image-Server", "image1")
         self.end_headers()
+        if self.path == "/parting":
+            self.close_connection = True
         if self.path == "/short":
             self.wfile.write(body[:5000])
             self.close_connection = True
@@ -43,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
 @contextmanager
 def serving(port: int = 0) -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.connections = set()
+    server.connections = {}
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -53,6 +65,10 @@ def serving(port: int = 0) -> Iterator[ThreadingHTTPServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+        for connection in server.connections.values():
+            # Most are closed already.
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture
@@ -109,13 +125,72 @@ def test_a_server_that_is_away_leaves_a_gap_and_refused_requests(probe):
         port = first.server_port
         end = probe(port)
         wait(lambda: len(first.connections) > 5)
+        gone = time.time()
+    away = time.time()
     time.sleep(1)
+    back = time.time()
     with serving(port) as second:
         wait(lambda: len(second.connections) > 5)
         report = end()
-    assert report["new"]["failures"]["refused"] > 5
-    assert report["new"]["gap"] > 0.9
-    assert report["new"]["ok"] > 10
+        over = time.time()
+    for way in ("new", "kept"):
+        assert report[way]["failures"]["refused"] > 5
+        # The schedule is 0.02 s; what a busy machine adds is many times that.
+        assert back - away - 0.2 < report[way]["gap"] < over - gone + 0.2
+        assert gone - 5 < report[way]["gap_began"] < away + 0.2
+    assert report["new"]["ok"] > 5
+    assert report["kept"]["opened"] == 2
+    assert report["began"] < gone
+    assert 0 < report["late"] < report["new"]["gap"]
+
+
+def test_a_server_that_never_comes_back_leaves_a_gap_to_the_end(probe):
+    with serving() as server:
+        end = probe(server.server_port)
+        wait(lambda: len(server.connections) > 5)
+    away = time.time()
+    time.sleep(1)
+    report = end()
+    for way in ("new", "kept"):
+        assert report[way]["gap"] > 0.8
+        assert report[way]["gap_began"] < away + 0.2
+
+
+def test_a_server_that_never_was_is_one_gap(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+    command = [sys.executable, PROBER, "--url", url, "--report", tmp_path / "report", "--seconds", "1"]
+    subprocess.run(command, check=True, timeout=20)
+    report = json.loads((tmp_path / "report").read_text())
+    assert report["new"]["ok"] == 0
+    assert report["new"]["gap"] == pytest.approx(report["ended"] - report["began"], abs=0.2)
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/reset", "reset"), ("/short", "closed")])
+def test_a_connection_that_breaks_is_counted_by_its_kind(server, probe, path, kind):
+    end = probe(server.server_port, path)
+    wait(lambda: len(server.connections) > 10)
+    report = end()
+    for way in ("new", "kept"):
+        assert report[way]["ok"] == 0
+        assert set(report[way]["failures"]) == {kind}
+        assert report[way]["failures"][kind] > 2
+
+
+def test_a_server_that_says_it_closes_is_no_failure(server, probe):
+    end = probe(server.server_port, "/parting")
+    wait(lambda: len(server.connections) > 20)
+    report = end()
+    assert report["new"]["failures"] == report["kept"]["failures"] == {}
+    assert report["kept"]["opened"] > 2
+
+
+def test_another_content_is_a_failure(server, probe):
+    end = probe(server.server_port, "/changing", "--sha256", hashlib.sha256(IMAGE).hexdigest())
+    wait(lambda: len(server.connections) > 20)
+    report = end()
+    assert report["new"]["failures"]["content"] > 2
+    assert report["new"]["failures"].keys() == {"content"}
 
 
 def test_an_answer_of_another_status_is_a_failure(server, probe):
@@ -124,6 +199,7 @@ def test_an_answer_of_another_status_is_a_failure(server, probe):
     report = end()
     assert report["new"]["ok"] == 0
     assert set(report["new"]["failures"]) == {"status"}
+    assert report["new"]["lost"][0]["detail"] == "status: 500 from image1"
 
 
 def test_a_silent_server_is_a_timeout(probe):
@@ -140,14 +216,19 @@ def test_a_silent_server_is_a_timeout(probe):
     [
         ("/image", hashlib.sha256(IMAGE).hexdigest(), set()),
         ("/image", hashlib.sha256(b"another").hexdigest(), {"content"}),
-        ("/short", "", {"closed"}),
+        ("/short", hashlib.sha256(IMAGE).hexdigest(), {"closed"}),
+        ("/reset", hashlib.sha256(IMAGE).hexdigest(), {"reset"}),
+        ("/broken", hashlib.sha256(IMAGE).hexdigest(), {"status"}),
+        ("/image", "", set()),
+        ("/changing", "", {"content"}),
     ],
 )
 def test_downloads_are_whole_or_broken(server, probe, path, digest, broken):
     url = f"http://127.0.0.1:{server.server_port}{path}"
     options = ["--downloads", "3", "--download-url", url, "--download-rate", "100000"]
+    options += ["--download-sha256", digest] if digest else []
     # The page is asked for once.
-    end = probe(server.server_port, "/", *options, "--download-sha256", digest, "--interval", "60")
+    end = probe(server.server_port, "/", *options, "--interval", "60")
     wait(lambda: len(server.connections) > 2 + 2 * 3)
     downloads = end()["downloads"]
     assert set(downloads["broken"]) == broken
@@ -155,3 +236,52 @@ def test_downloads_are_whole_or_broken(server, probe, path, digest, broken):
     assert downloads["started"] == downloads["completed"] + downloads["open"] + sum(
         downloads["broken"].values()
     )
+
+
+def test_downloads_that_are_open_at_the_end_are_read_to_their_end(server, probe):
+    url = f"http://127.0.0.1:{server.server_port}/image"
+    options = ["--downloads", "5", "--download-url", url, "--download-rate", "1", "--interval", "60"]
+    end = probe(server.server_port, "/", *options)
+    # Two requests, one for the sha256, five downloads.
+    wait(lambda: len(server.connections) >= 8)
+    assert end()["downloads"] == {"started": 5, "completed": 5, "broken": {}, "open": 0}
+
+
+def test_downloads_that_stand_still_at_the_end_are_open(server, probe):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/image"
+        options = ["--downloads", "2", "--download-url", url, "--download-sha256", "0", "--finish", "0.1"]
+        end = probe(server.server_port, "/", *options)
+        accepted = [silent.accept()[0] for _ in range(2)]
+        downloads = end()["downloads"]
+        for connection in accepted:
+            connection.close()
+    assert downloads == {"started": 2, "completed": 0, "broken": {}, "open": 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--url", "https://127.0.0.1/"],
+            "--url is 'https://127.0.0.1/': write http://, a host, and a path.",
+        ),
+        (["--downloads", "1"], "--download-url is '': write http://, a host, and a path."),
+        (["--interval", "0"], "--interval must be more than 0."),
+        (["--downloads", "1", "--download-url", "http://127.0.0.1:1/"], "(refused): try again, or give --d"),
+    ],
+)
+def test_what_cannot_be_probed_is_one_sentence(options, said, tmp_path):
+    command = [
+        sys.executable,
+        PROBER,
+        "--url",
+        "http://127.0.0.1/",
+        "--report",
+        tmp_path / "report",
+        *options,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert not (tmp_path / "report").exists()
