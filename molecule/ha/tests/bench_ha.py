@@ -17,6 +17,22 @@ ROUNDS = int(os.environ.get("IMAGEOPS_ROUNDS", "10"))
 # Seconds between adverts, and the lowest priority of the two (plugins/plugin_utils/cluster.py): the one that takes over later.
 PROFILES = {"standard": 1.0, "fast": 0.3, "faster": 0.1}
 PRIORITIES = {"director1": 250, "director2": 230}
+# Prints the longest time between two adverts that a host was sent, in seconds.
+LISTENER = """
+import socket, sys, time
+link = socket.socket(socket.AF_INET, socket.SOCK_RAW, 112)
+link.settimeout(0.1)
+end, last, longest = time.monotonic() + float(sys.argv[1]), None, 0.0
+while time.monotonic() < end:
+    try:
+        link.recv(100)
+    except socket.timeout:
+        continue
+    now = time.monotonic()
+    longest = max(longest, now - (last or now))
+    last = now
+print(longest)
+"""
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -78,6 +94,50 @@ def test_the_vips_are_moved_on_purpose(profile, directors, begin, reading):
         started += seen.report["downloads"]["started"]
     head(f"planned switchover, timers {profile}", "failed new requests", "broken downloads")
     row("gap of new connections", gaps, failed, f"{broken} of {started}")
+
+
+def test_a_partition_heals(profile, directors, node, wait):
+    seconds = []
+    for _ in range(ROUNDS):
+        directors.settle()
+        with directors.parted():
+            wait(lambda: len(directors.holders()) == 2, "two holders")
+        seconds.append(wait(lambda: directors.known_to(node("router1")), "the router knows the one holder"))
+    head(f"a partition between the directors heals, timers {profile}", "asked every 0.2 s over ssh")
+    row("seconds to one holder that the readers' router knows", seconds, "")
+
+
+def test_directors_are_busy(profile, directors):
+    """The directors' own CPUs: the machine below them has others."""
+    holder, other = directors.settle(), directors.other()
+    before = directors.transitions()
+    directors.busy(62)
+    listen = ["python3", "-c", f"'{LISTENER}'", "60"]
+    longest = float(directors.pair[other].check_output(" ".join(listen)))
+    head(f"60 s with every CPU of the directors busy, timers {profile}", "transitions")
+    changes = sum(len(lines) for lines in directors.transitions().values()) - sum(map(len, before.values()))
+    row(f"longest time between two adverts of {holder}", [longest], changes)
+
+
+def test_a_server_is_drained(profile, directors, begin, reading):
+    seconds, lost, late = [], 0, 0
+    for _ in range(ROUNDS):
+        directors.settle()
+        with reading(downloads=20, rate=60000) as seen:
+            began = time.monotonic()
+            assert begin(PROJECT / "playbooks" / "drain.yml", "-e", "server=image3")().status == 0
+            seconds.append(time.monotonic() - began)
+        lost += len(seen.losses())
+        with reading() as seen:
+            pass
+        late += "image3" in seen.report["new"]["servers"]
+        assert begin(PROJECT / "playbooks" / "undrain.yml", "-e", "server=image3")().status == 0
+    head(
+        f"an image server is drained under downloads of 5 s, timers {profile}",
+        "rounds with losses",
+        "with readers afterwards",
+    )
+    row("seconds of drain.yml", seconds, lost, late)
 
 
 def test_an_image_server_dies(profile, directors, node, hostvars, power, reading, wait):

@@ -75,6 +75,33 @@ class Directors(NamedTuple):
             for host in self.pair.values()
         ]
 
+    @contextmanager
+    def parted(self) -> Iterator[None]:
+        """No director hears another's adverts meanwhile."""
+        cut = "table inet lab_partition { chain input { type filter hook input priority -300; meta l4proto vrrp drop; }; }"
+        for host in self.pair.values():
+            host.check_output(f"nft '{cut}'")
+        try:
+            yield
+        finally:
+            for host in self.pair.values():
+                host.check_output("nft delete table inet lab_partition")
+
+    def known_to(self, router) -> bool:
+        """Whether that host's neighbour table has the VIP at its one holder."""
+        holders = self.holders()
+        if len(holders) != 1:
+            return False
+        mac = self.pair[holders[0]].check_output("cat /sys/class/net/eth0/address")
+        return mac in router.run(f"ip neighbour show {self.vip}").stdout
+
+    def busy(self, seconds: int) -> None:
+        """Every CPU of the directors has too much to do from now on, for that long."""
+        for host in self.pair.values():
+            host.check_output(
+                f"for i in 1 2 3 4; do timeout {seconds} sh -c 'while :; do :; done' >/dev/null 2>&1 & done"
+            )
+
     def weight(self, name: str, address: str) -> int | None:
         """The weight of a real server in a director's table; None when it is not there."""
         words = self.pair[name].run("ipvsadm -S -n").stdout.split()
