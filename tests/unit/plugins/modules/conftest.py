@@ -39,7 +39,12 @@ def call(monkeypatch):
         loaded: bool = False,
         **values,
     ) -> dict:
-        machine = Host(fake, lambda: fake.loaded if fake else loaded, lambda: SCHEDULERS)
+        machine = Host(
+            fake,
+            lambda: fake.loaded if fake else loaded,
+            lambda: SCHEDULERS,
+            fake.proc if fake else lambda: "",
+        )
         monkeypatch.setattr(module, "host", lambda _module: machine)
         warnings: list[str] = []
         monkeypatch.setattr(basic.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
