@@ -58,12 +58,12 @@ def test_connections_are_copied_from_the_holder_to_the_other(directors):
 def test_the_check_tells_healthy_from_drained_from_dead(directors, node, hostvars):
     director = directors.pair[directors.settle()]
     address = hostvars("image1")["ansible_host"]
-    assert director.run(f"{CHECK} {address} 80 /healthz 7").rc == 9
-    assert director.run(f"{CHECK} {address} 80 /nowhere 7").rc == 1
-    assert director.run(f"{CHECK} {address} 81 /healthz 7").rc == 1
+    assert director.run(f"{CHECK} {address} 80 /healthz 7 1").rc == 9
+    assert director.run(f"{CHECK} {address} 80 /nowhere 7 1").rc == 1
+    assert director.run(f"{CHECK} {address} 81 /healthz 7 1").rc == 1
     node("image1").check_output(f"touch {DRAIN}")
     try:
-        assert director.run(f"{CHECK} {address} 80 /healthz 7").rc == 2
+        assert director.run(f"{CHECK} {address} 80 /healthz 7 1").rc == 2
     finally:
         node("image1").check_output(f"rm {DRAIN}")
 
