@@ -78,7 +78,7 @@ class Directors(NamedTuple):
     @contextmanager
     def parted(self) -> Iterator[None]:
         """No director hears another's adverts meanwhile."""
-        cut = "table inet lab_partition { chain input { type filter hook input priority -300; meta l4proto vrrp drop; }; }"
+        cut = "table inet lab_partition { chain input { type filter hook input priority -300; meta l4proto 112 drop; }; }"
         for host in self.pair.values():
             host.check_output(f"nft '{cut}'")
         try:
