@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import (
+    backup,
     cluster,
     cluster_problems,
     pool,
@@ -17,6 +18,8 @@ class FilterModule:
 
     def filters(self):
         return {
+            "backup_archives": backup.backup_archives,
+            "backup_storages": backup.backup_storages,
             "cluster_disagreements": cluster_problems.disagreements,
             "cluster_members": cluster.members,
             "cluster_normal": cluster.normal,

@@ -69,11 +69,13 @@ def _groups(settings: Settings, roles: Mapping[str, Sequence[str]]) -> Iterator[
     if settings["director_mode"] == "static" and len(roles["lvs_directors"]) > 1:
         names = ", ".join(roles["lvs_directors"])
         yield f"image_cluster_director_mode static is for one director, and lvs_directors holds {names}: keep one of them."
-    if roles["fastdfs_backups"]:
-        yield (
-            f"fastdfs_backups holds {', '.join(roles['fastdfs_backups'])}, and no role of this version sets up a backup: "
-            "take the hosts out of the group."
-        )
+    for host in roles["fastdfs_backups"]:
+        others = [group for group in roles if group != "fastdfs_backups" and host in roles[group]]
+        if others:
+            yield (
+                f"{host} is in fastdfs_backups and in {', '.join(others)}: whoever takes over a server must not reach the backup, "
+                "so give it a host of its own."
+            )
     for host in roles["image_servers"]:
         if host not in roles["fastdfs_storages"]:
             yield f"{host} is in image_servers and not in fastdfs_storages: an image server of this version keeps images, add it there too."
@@ -154,6 +156,15 @@ def _numbers(settings: Settings) -> Iterator[str]:
     timeout = settings.get("persistence_timeout")
     if not _whole(timeout, 0, 86400 * 31):
         yield f"image_cluster_persistence_timeout is {timeout!r}: write seconds up to {86400 * 31}, or 0 for none."
+
+
+def _trunk(found: Members, roles: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for host in roles["fastdfs_trackers"] if roles["fastdfs_backups"] else ():
+        if found[host]["trunk"]:
+            yield (
+                f"fastdfs_tracker_extra_settings of {host} has use_trunk_file, and images inside of trunk files cannot be shipped to "
+                f"{', '.join(roles['fastdfs_backups'])}: take it out, or do without fastdfs_backups."
+            )
 
 
 def _ports(settings: Settings, found: Members) -> Iterator[str]:
@@ -321,6 +332,7 @@ def problems(settings: Settings, found: Members, groups: Mapping[str, Sequence[s
         *_one_of(settings, "failover", FAILOVERS),
         *_vrrp(settings, found, roles),
         *_forwarding(settings),
+        *_trunk(found, roles),
         *member_problems(found, roles),
         *_vips(settings, found, roles["lvs_directors"]),
         *_interfaces(found, roles["lvs_directors"]),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 
 import pytest
-from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import cluster, cluster_problems
+from ansible.errors import AnsibleFilterError
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import backup, cluster, cluster_problems
 
 GROUPS = {
     "all": ["director1", "image1", "image2", "tracker1"],
@@ -331,9 +332,38 @@ def test_a_setting_of_the_whole_cluster_is_one():
     assert mark.startswith("image_cluster_fwmark is 1 for director1 and not set for image1: ")
 
 
-def test_backups_are_not_set_up_yet():
+def test_a_backup_host_is_nothing_else():
     (sentence,) = said(groups={"fastdfs_backups": ["tracker1"]})
-    assert "fastdfs_backups holds tracker1, and no role" in sentence
+    assert "tracker1 is in fastdfs_backups and in fastdfs_trackers, fastdfs_clients: " in sentence
+
+
+def test_what_lies_in_trunk_files_cannot_be_backed_up():
+    groups = {"fastdfs_backups": ["backup1"]}
+    trunk = {"ansible_host": "10.0.0.4", "fastdfs_tracker_extra_settings": {"use_trunk_file": "true"}}
+    backup1 = {"backup1": {"ansible_host": "10.0.0.5"}}
+    assert said(hostvars=backup1, groups=groups) == []
+    (sentence,) = said(hostvars=backup1 | {"tracker1": trunk}, groups=groups)
+    assert "fastdfs_tracker_extra_settings of tracker1 has use_trunk_file" in sentence
+    assert said(hostvars={"tracker1": trunk}) == []
+
+
+def test_storages_and_backups_know_each_other_s_keys():
+    groups = GROUPS | {"fastdfs_backups": ["backup1"]}
+    hosts = HOSTVARS | {"backup1": {"ansible_host": "10.0.0.5", "ansible_port": 2222}}
+    made = cluster.plan(SETTINGS, cluster.members(hosts, groups), groups)
+    keys = {name: {"fastdfs_backup_public_key": f"ssh-ed25519 {name}"} for name in hosts}
+    keys["backup1"] = {"fastdfs_backup_host_key": "ssh-ed25519 AAAA"}
+    assert backup.backup_archives(made, keys) == {
+        "backup1": {"address": "10.0.0.5", "port": 2222, "host_key": "ssh-ed25519 AAAA"}
+    }
+    assert backup.backup_storages(made, keys)["image2"] == {
+        "group": "group1",
+        "address": "10.0.0.3",
+        "sources": ["10.0.0.3"],
+        "public_key": "ssh-ed25519 image2",
+    }
+    with pytest.raises(AnsibleFilterError, match="The ssh key of image2 was not read in this run"):
+        backup.backup_storages(made, keys | {"image2": {}})
 
 
 def test_the_gateway_of_nat_lies_where_image_servers_are():

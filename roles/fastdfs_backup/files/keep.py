@@ -1,0 +1,288 @@
+#!/usr/bin/python3
+# Copyright (c) imageops
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Moves what storages have shipped from their inboxes into the archive, and never the other way.
+
+An inbox is a stranger's: its owner may put anything there at any time. So names are read from a list and have to be those of FastDFS, files are
+opened without following links and copied rather than moved (whoever still has them open cannot reach the copy), and a file counts when size and
+CRC are those that its name tells. What cannot be proved is kept in every state that came.
+
+    keep.py CONFIGURATION        JSON: root (folder), storages (inbox: {group, sources})
+
+Below root: inbox/STORAGE, archive/GROUP/M00/…, versions/GROUP/M00/…/STATE, rejected/STORAGE, and state/STORAGE, which the storage may read: the
+position up to which everything is archived, and the names that it shall ship again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO, NamedTuple
+
+import wire
+from durable import sync, write
+
+LISTED = re.compile(r"^(?P<position>\d{1,6}-\d{1,19})(?P<again>\.again-\d{1,20})?\.list$")
+ITEM = re.compile(
+    r"^(?:(?P<kind>file|gone)|version (?P<version>\d{1,6}-\d{1,19})) "
+    r"(?P<name>M[0-9A-F]{2}/[0-9A-F]{2}/[0-9A-F]{2}/[A-Za-z0-9_-][A-Za-z0-9_.-]{33,127})$"
+)
+PAUSE = 0.3  # seconds between looks
+RETRY = 5  # seconds after trouble
+CHUNK = 1 << 20
+MAX_LIST = 1 << 20  # bytes
+MAX_AGAIN = 500  # names
+
+
+class Wrong(Exception):
+    """What is wrong with a file, in words."""
+
+
+class Item(NamedTuple):
+    """A line of a list: ``kind`` is file, gone or version."""
+
+    kind: str
+    name: str
+    version: str = ""
+
+    @property
+    def below(self) -> str:
+        """The folder of the archive's root that it belongs to."""
+        return "versions" if self.version else "archive"
+
+    @property
+    def asked(self) -> str:
+        """How it is asked for again."""
+        return f"{self.version} {self.name}".strip()
+
+
+def items(text: str) -> list[Item]:
+    """The lines of a list; those that are none are left out, whoever wrote them."""
+    found = []
+    for line in text.splitlines():
+        match = ITEM.match(line)
+        if match:
+            found.append(Item(match["kind"] or "version", match["name"], match["version"] or ""))
+    return found
+
+
+class Proof:
+    """Reads a file once, and knows afterwards whether it is what its name tells."""
+
+    def __init__(self, group: str, sources: list[str], name: str) -> None:
+        try:
+            self.told = wire.file_id(f"{group}/{name}")
+        except wire.WireError as error:
+            raise Wrong(str(error)) from None
+        if sources and self.told.source not in sources:
+            raise Wrong(f"its name says that {self.told.source} is its source")
+        if self.told.size is None:
+            raise Wrong("it may change, so it has to come as a version")
+        self.size = self.crc = 0
+
+    def update(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        self.crc = wire.crc32(chunk, self.crc)
+
+    def check(self) -> None:
+        if self.size != self.told.size:
+            raise Wrong(f"it has {self.size} bytes and not {self.told.size}")
+        if self.crc != self.told.crc32:
+            raise Wrong("its CRC is not that of its name")
+
+
+@contextmanager
+def folder_of(box: int, path: str) -> Iterator[tuple[int, str]]:
+    """The directory in which ``path`` lies below the directory ``box``, reached without following any link, and its last name."""
+    *parents, name = path.split("/")
+    at = os.dup(box)
+    try:
+        for parent in parents:
+            below = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+            os.close(at)
+            at = below
+        yield at, name
+    finally:
+        os.close(at)
+
+
+def open_below(box: int, path: str) -> BinaryIO:
+    """The regular file at ``path`` below the directory ``box``, for reading. Raises Wrong, and FileNotFoundError."""
+    try:
+        with folder_of(box, path) as (folder, name):
+            # A pipe must not make anybody wait.
+            file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Wrong(error.strerror) from None
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise Wrong("it is no file")
+    return os.fdopen(file, "rb")
+
+
+class Inbox:
+    """What one storage ships."""
+
+    def __init__(self, root: str, storage: str, group: str, sources: list[str]) -> None:
+        self.root, self.storage, self.group, self.sources = root, storage, group, sources
+        self.path = os.path.join(root, "inbox", storage)
+        self.state = os.path.join(root, "state", storage)
+        self.position, self.again = self._saved()
+        self.archived = self.rejected = 0
+
+    def _saved(self) -> tuple[str, list[str]]:
+        try:
+            with open(self.state) as file:
+                first, *names = file.read().splitlines() or ["0-0"]
+                return first, names
+        except FileNotFoundError:
+            return "0-0", []
+
+    def lists(self) -> list[str]:
+        """The lists that have come, the oldest position first."""
+        found = [name for name in os.listdir(self.path) if LISTED.match(name)]
+        return sorted(found, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+
+    def step(self) -> bool:
+        """Empties the inbox of what is listed. False when there was nothing."""
+        worked = False
+        for name in self.lists():
+            self._list(name)
+            worked = True
+        return worked
+
+    def _list(self, name: str) -> None:
+        box = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            try:
+                with open_below(box, name) as file:
+                    text = file.read(MAX_LIST).decode("ascii", "replace")
+            except Wrong as error:
+                self._reject(box, name, str(error))
+                return
+            again = dict.fromkeys(self.again)
+            for item in items(text):
+                again.pop(item.asked, None)
+                if item.kind != "gone" and not self._item(box, item) and len(again) < MAX_AGAIN:
+                    again[item.asked] = None
+            match = LISTED.match(name)
+            if not match["again"]:
+                self.position = match["position"]
+            self.again = list(again)
+            write(self.state, "".join(f"{line}\n" for line in [self.position, *self.again]))
+            os.unlink(name, dir_fd=box)
+        finally:
+            os.close(box)
+
+    def _item(self, box: int, item: Item) -> bool:
+        """Whether it is in the archive. Trouble with this host's own disk is raised, so that nothing is given up for it."""
+        kept = os.path.join(self.root, item.below, self.group, item.name, *filter(None, [item.version]))
+        place = f"versions/{item.version}/{item.name}" if item.version else item.name
+        try:
+            with open_below(box, place) as came:
+                if not os.path.exists(kept):
+                    self._keep(came, kept, item)
+                    self.archived += 1
+        except FileNotFoundError:
+            # It is archived already where a power cut came between the file and the end of its list.
+            return os.path.exists(kept)
+        except Wrong as error:
+            self._reject(box, place, f"{error}. It is asked for again")
+            return False
+        with folder_of(box, place) as (folder, name):
+            os.unlink(name, dir_fd=folder)
+        return True
+
+    def _keep(self, came: BinaryIO, kept: str, item: Item) -> None:
+        """A copy of what came, whole and on disk, under its name in the archive."""
+        proof = None if item.version else Proof(self.group, self.sources, item.name)
+        folder = os.path.dirname(kept)
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        new = os.path.join(folder, f".{os.path.basename(kept)}.new")
+        try:
+            with open(new, "wb") as copy:
+                for chunk in iter(lambda: came.read(CHUNK), b""):
+                    if proof:
+                        proof.update(chunk)
+                    copy.write(chunk)
+                if proof:
+                    proof.check()
+                copy.flush()
+                times = os.fstat(came.fileno())
+                os.utime(copy.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
+                os.fchmod(copy.fileno(), 0o444)
+                os.fsync(copy.fileno())
+            os.rename(new, kept)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(new)
+            raise
+        sync(folder)
+
+    def _reject(self, box: int, place: str, why: str) -> None:
+        aside = os.path.join(
+            self.root, "rejected", self.storage, f"{time.time_ns()}-{os.path.basename(place)}"
+        )
+        os.makedirs(os.path.dirname(aside), mode=0o700, exist_ok=True)
+        try:
+            with folder_of(box, place) as (folder, name):
+                os.rename(name, aside, src_dir_fd=folder)
+        except OSError:
+            aside = "not even that"
+        self.rejected += 1
+        print(f"{place} of {self.storage} is set aside ({aside}): {why}.", flush=True)
+
+
+def main() -> None:
+    with open(sys.argv[1]) as file:
+        settings = json.load(file)
+    inboxes = [
+        Inbox(settings["root"], storage, each["group"], each["sources"])
+        for storage, each in settings["storages"].items()
+    ]
+    trouble = ""
+    while True:
+        worked, said = False, ""
+        for inbox in inboxes:
+            try:
+                worked = inbox.step() or worked
+            except OSError as error:
+                said = f"{inbox.storage}: {error}"
+        if said and said != trouble:
+            print(f"{said}. It is tried again every {RETRY} s; the inboxes keep what has come.", flush=True)
+        if trouble and not said:
+            print("It works again.", flush=True)
+        trouble = said
+        write(
+            os.path.join(settings["root"], "state", "keep.json"), json.dumps(state(inboxes, trouble)) + "\n"
+        )
+        time.sleep(RETRY if said else 0 if worked else PAUSE)
+
+
+def state(inboxes: list[Inbox], trouble: str) -> dict:
+    """For people and for a monitor."""
+    return {
+        "trouble": trouble,
+        "storages": {
+            each.storage: {
+                "position": each.position,
+                "asked_again": len(each.again),
+                "archived": each.archived,
+                "rejected": each.rejected,
+            }
+            for each in inboxes
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()

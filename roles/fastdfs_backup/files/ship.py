@@ -1,0 +1,281 @@
+#!/usr/bin/python3
+# Copyright (c) imageops
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ships what this FastDFS storage is the source of to a backup host, in the order of its binlog, and never a delete.
+
+A batch is the files of some lines of the binlog and then a list of them, named after the position behind them. The backup host says up to which
+position everything is in its archive, and that is where this goes on after any trouble: what is shipped twice is archived once.
+
+    ship.py CONFIGURATION        JSON: group, base_path, paths, target, ssh (words), state (folder)
+
+The binlog's lines are upstream's ``<unix time> <operation> <name>[ <more>]``; upper case means that this storage is the source.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from typing import NamedTuple
+
+import wire
+from durable import write
+
+LINE = re.compile(
+    r"^(\d{1,11}) ([A-Za-z]) ((M[0-9A-F]{2})/([0-9A-F]{2}/[0-9A-F]{2}/[A-Za-z0-9_.-]{1,128}))( .*)?$"
+)
+AGAIN = re.compile(r"^(?:(\d{1,6}-\d{1,19}) )?(M[0-9A-F]{2}/[0-9A-F]{2}/[0-9A-F]{2}/[A-Za-z0-9_.-]{1,128})$")
+# Create, append, update (metadata), modify, truncate, link. Deletes are for the storages.
+SHIPPED = "CAUMTL"
+BATCH = 500  # lines
+PAUSE = 0.5  # seconds between looks at a binlog that has nothing new
+ASK_EVERY = 15  # seconds, with nothing new
+PATIENCE = 60  # seconds without a word of the archive's progress until a batch is shipped again
+RETRY = 5  # seconds after trouble
+
+
+class Trouble(Exception):
+    """What keeps files from being shipped, in a sentence."""
+
+
+class Position(NamedTuple):
+    """Where the next line of the binlog begins: which of its files, and the offset in bytes."""
+
+    index: int = 0
+    offset: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.index}-{self.offset}"
+
+    @classmethod
+    def read(cls, text: str) -> Position:
+        index, _, offset = text.strip().partition("-")
+        return cls(int(index), int(offset))
+
+
+class Entry(NamedTuple):
+    """A line of the binlog that is to be shipped. ``version`` is empty for a file that never changes, else it tells this state from others."""
+
+    time: int
+    name: str
+    version: str = ""
+
+
+def entry(line: str, position: Position, group: str) -> Entry | None:
+    """What has to be shipped for ``line``, which ends at ``position``."""
+    match = LINE.match(line)
+    if not match or match[2] not in SHIPPED:
+        return None
+    name = match[3]
+    try:
+        proves = match[2] == "C" and wire.file_id(f"{group}/{name}").size is not None
+    except wire.WireError:
+        proves = False
+    return Entry(int(match[1]), name, "" if proves else str(position))
+
+
+def again_entry(line: str) -> Entry:
+    """What the archive asks for: a name, or the version of one."""
+    version, name = AGAIN.match(line).groups()
+    return Entry(0, name, version or "")
+
+
+class Binlog:
+    """The files binlog.000, binlog.001 … of a storage."""
+
+    def __init__(self, base_path: str, group: str) -> None:
+        self.folder = os.path.join(base_path, "data", "sync")
+        self.group = group
+
+    def file(self, index: int) -> str:
+        return os.path.join(self.folder, f"binlog.{index:03}")
+
+    def holds(self, position: Position) -> bool:
+        """Whether there is such a position; not so in the binlog of a storage that was set up anew."""
+        try:
+            return os.path.getsize(self.file(position.index)) >= position.offset
+        except FileNotFoundError:
+            return position == Position()
+
+    def read(self, position: Position, lines: int = BATCH) -> tuple[list[Entry], Position]:
+        """What follows ``position`` and has to be shipped, of so many lines at most, and the position behind them."""
+        found: list[Entry] = []
+        try:
+            with open(self.file(position.index), "rb") as binlog:
+                binlog.seek(position.offset)
+                for _ in range(lines):
+                    raw = binlog.readline()
+                    if not raw.endswith(b"\n"):
+                        break
+                    position = Position(position.index, position.offset + len(raw))
+                    each = entry(raw.decode("ascii", "replace").rstrip("\n"), position, self.group)
+                    if each:
+                        found.append(each)
+                else:
+                    return found, position
+        except FileNotFoundError:
+            return found, position
+        # A file that has a successor gets no more lines.
+        if not raw and os.path.exists(self.file(position.index + 1)):
+            position = Position(position.index + 1, 0)
+        return found, position
+
+
+class Shipper:
+    def __init__(self, settings: dict) -> None:
+        self.settings = settings
+        self.binlog = Binlog(settings["base_path"], settings["group"])
+        self.state = settings["state"]
+        self.stage = os.path.join(self.state, "stage")
+        self.done = self._saved()
+        self.sent = self.done
+        self.moved = time.monotonic()  # when the archive's position moved last
+        self.asked = self.repeated = 0.0
+        self.shipped = 0
+        self.waiting: dict[Position, int] = {}  # by the position behind a batch, the time of its first line
+        self.said = ""
+
+    def _saved(self) -> Position:
+        try:
+            with open(os.path.join(self.state, "position")) as file:
+                return Position.read(file.read())
+        except (FileNotFoundError, ValueError):
+            return Position()
+
+    def _run(self, words: list[str], text: str = "") -> str:
+        ran = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
+        if ran.returncode:
+            last = (ran.stderr.strip() or f"status {ran.returncode}").splitlines()[-1]
+            raise Trouble(f"{words[0]} to {self.settings['target']} failed: {last}")
+        return ran.stdout
+
+    def _rsync(self, root: str, to: str, names: list[str]) -> None:
+        # No --partial, --inplace or --append: what a name shows on the other side is a whole file, since nobody can mend it there.
+        ssh = " ".join(self.settings["ssh"])
+        options = [
+            "--times",
+            "--relative",
+            "--files-from=-",
+            "--ignore-missing-args",
+            "--fsync",
+            "--timeout=60",
+        ]
+        self._run(
+            ["rsync", *options, "--rsh", ssh, root, f"{self.settings['target']}:{to}"],
+            "".join(f"{name}\n" for name in names),
+        )
+
+    def ask(self) -> None:
+        """Learns how far the archive is, and ships what it asks for again."""
+        answer = self._run([*self.settings["ssh"], self.settings["target"], "state"]).splitlines()
+        self.asked = time.monotonic()
+        try:
+            done = Position.read(answer[0])
+        except (IndexError, ValueError):
+            raise Trouble(f"{self.settings['target']} does not say what it has: {answer[:1]}") from None
+        if not self.binlog.holds(done):
+            # The binlog is a new one. What is archived already is archived once.
+            done = Position()
+        late = bool(self.waiting) and self.asked - self.moved > PATIENCE
+        if done < self.done or late:
+            # The archive is a new one, or what was sent was lost before it was archived.
+            self.sent, self.moved = done, self.asked
+        if done != self.done:
+            self.done, self.moved = done, self.asked
+            write(os.path.join(self.state, "position"), str(done))
+        self.waiting = {position: since for position, since in self.waiting.items() if position > done}
+        again = [again_entry(line) for line in answer[1:] if AGAIN.match(line)]
+        if again and self.asked - self.repeated > RETRY:
+            self.repeated = self.asked
+            self.ship(again[:BATCH], f"{self.sent}.again-{time.time_ns()}")
+
+    def ship(self, entries: list[Entry], named: str) -> None:
+        """Files, and then the list of them."""
+        shutil.rmtree(self.stage, ignore_errors=True)
+        os.makedirs(self.stage)
+        lines, by_path, versions = {}, {}, []
+        for each in entries:
+            top, name = each.name.split("/", 1)
+            source = os.path.join(self.settings["paths"][int(top[1:], 16)], "data", name)
+            if not os.path.exists(source):
+                # Deleted before it could be shipped.
+                lines[f"gone {each.name}"] = None
+            elif each.version:
+                place = f"versions/{each.version}/{each.name}"
+                os.makedirs(os.path.dirname(os.path.join(self.stage, place)), exist_ok=True)
+                shutil.copy2(source, os.path.join(self.stage, place))
+                versions.append(place)
+                lines[f"version {each.version} {each.name}"] = None
+            else:
+                by_path.setdefault(top, []).append(name)
+                lines[f"file {each.name}"] = None
+        for top, names in by_path.items():
+            self._rsync(
+                os.path.join(self.settings["paths"][int(top[1:], 16)], "data") + "/", f"{top}/", names
+            )
+        listed = f"{named}.list"
+        write(os.path.join(self.stage, listed), "".join(f"{line}\n" for line in lines))
+        if versions:
+            self._rsync(f"{self.stage}/", "./", versions)
+        self._rsync(f"{self.stage}/", "./", [listed])
+        self.shipped += len(lines)
+
+    def step(self) -> bool:
+        """Ships what is new. False when there was nothing."""
+        entries, behind = self.binlog.read(self.sent)
+        if entries:
+            if not self.waiting:
+                self.moved = time.monotonic()
+            self.waiting.setdefault(behind, entries[0].time)
+            self.ship(entries, str(behind))
+        # Lines that are not shipped are passed without a word; after a restart they are passed again.
+        moved, self.sent = behind != self.sent, behind
+        if self.waiting or time.monotonic() - self.asked > ASK_EVERY:
+            self.ask()
+        return moved
+
+    def tell(self, trouble: str = "") -> None:
+        """State and lag, for people and for a monitor."""
+        oldest = min(self.waiting.values(), default=None)
+        lag = max(0, int(time.time()) - oldest) if oldest else 0
+        state = {
+            "position": str(self.done),
+            "sent": str(self.sent),
+            "lag_seconds": lag,
+            "shipped": self.shipped,
+            "trouble": trouble,
+        }
+        text = json.dumps(state)
+        if trouble and trouble != self.said:
+            print(f"{trouble}. It is tried again every {RETRY} s; nothing is lost meanwhile.", flush=True)
+        if self.said and not trouble:
+            print("It works again.", flush=True)
+        self.said = trouble
+        write(os.path.join(self.state, "state.json"), f"{text}\n")
+        write(
+            os.path.join(self.state, "fastdfs_backup.prom"),
+            f"fastdfs_backup_lag_seconds {lag}\nfastdfs_backup_shipped_total {self.shipped}\nfastdfs_backup_trouble {int(bool(trouble))}\n",
+        )
+
+
+def main() -> None:
+    with open(sys.argv[1]) as file:
+        shipper = Shipper(json.load(file))
+    while True:
+        try:
+            more = shipper.step()
+            shipper.tell()
+            time.sleep(0 if more else PAUSE)
+        except (Trouble, OSError) as error:
+            shipper.sent = shipper.done
+            shipper.tell(str(error))
+            time.sleep(RETRY)
+
+
+if __name__ == "__main__":
+    main()

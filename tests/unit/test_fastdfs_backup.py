@@ -1,0 +1,388 @@
+"""What the role fastdfs_backup runs on both sides, with the real rsync and rrsync between them and no ssh."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+ROLE = PROJECT / "roles" / "fastdfs_backup"
+sys.path[:0] = [str(ROLE / "files"), str(PROJECT / "plugins" / "module_utils" / "fastdfs")]
+
+import keep  # noqa: E402
+import ship  # noqa: E402
+import wire  # noqa: E402
+
+SOURCE = "10.0.0.21"
+
+
+class Storage:
+    """The disk of a storage, as far as shipping looks at it."""
+
+    def __init__(self, root: Path) -> None:
+        self.base, self.store = root / "base", root / "store"
+        (self.base / "data/sync").mkdir(parents=True)
+        (root / "state").mkdir()
+        self.root, self.number, self.index = root, 0, 0
+
+    def log(self, operation: str, name: str, end: str = "\n") -> None:
+        with (self.base / f"data/sync/binlog.{self.index:03}").open("a") as binlog:
+            binlog.write(f"1700000000 {operation} {name}{end}")
+
+    def name(self, content: bytes, source: str = SOURCE, mark: int = 1 << 63, rest: str = "123.jpg") -> str:
+        self.number += 1
+        octets = bytes(int(octet) for octet in source.split("."))
+        size = mark | len(content)
+        stem = wire.STEM.pack(octets, 1700000000 + self.number, size, wire.crc32(content))
+        return f"M00/00/{self.number % 256:02X}/{base64.urlsafe_b64encode(stem).decode().rstrip('=')}{rest}"
+
+    def path(self, name: str) -> Path:
+        return self.store / "data" / name.split("/", 1)[1]
+
+    def put(self, name: str, content: bytes, operation: str = "C") -> str:
+        self.path(name).parent.mkdir(parents=True, exist_ok=True)
+        self.path(name).write_bytes(content)
+        self.log(operation, name)
+        return name
+
+    def upload(self, content: bytes = b"an image", operation: str = "C") -> str:
+        return self.put(self.name(content), content, operation)
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return Storage(tmp_path)
+
+
+@pytest.fixture
+def backup(tmp_path):
+    root = tmp_path / "backup"
+    for folder in ("inbox/image1", "archive", "versions", "rejected", "state"):
+        (root / folder).mkdir(parents=True)
+    (root / "state/image1").write_text("0-0\n")
+    return root
+
+
+@pytest.fixture
+def ssh(tmp_path, backup):
+    """What stands for ssh: it runs the key's forced command."""
+    receive = (ROLE / "templates/receive.j2").read_text()
+    receive = receive.replace("{{ fastdfs_backup_path }}", str(backup)).replace(
+        "{{ ansible_managed | comment }}", "#"
+    )
+    assert "{{" not in receive
+    (tmp_path / "receive").write_text(receive)
+    program = tmp_path / "ssh"
+    program.write_text(f'#!/bin/sh\nshift\nSSH_ORIGINAL_COMMAND="$*" exec sh {tmp_path}/receive image1\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.fixture
+def shipper(storage, ssh):
+    def make() -> ship.Shipper:
+        settings = {"group": "group1", "base_path": str(storage.base), "paths": [str(storage.store)]}
+        return ship.Shipper(
+            {**settings, "target": "backup1", "ssh": [ssh], "state": str(storage.root / "state")}
+        )
+
+    return make
+
+
+@pytest.fixture
+def inbox(backup):
+    return lambda: keep.Inbox(str(backup), "image1", "group1", [SOURCE])
+
+
+@pytest.fixture
+def run(shipper, inbox):
+    """run() ships and archives until nothing moves any more, as both services would."""
+
+    def rounds(count: int = 3) -> tuple[ship.Shipper, keep.Inbox]:
+        sender, receiver = shipper(), inbox()
+        for _ in range(count):
+            sender.step()
+            receiver.step()
+            sender.repeated = -100.0
+            sender.ask()
+        return sender, receiver
+
+    return rounds
+
+
+def archived(backup: Path, name: str) -> bytes | None:
+    path = backup / "archive/group1" / name
+    return path.read_bytes() if path.exists() else None
+
+
+def everything(backup: Path) -> list[str]:
+    return sorted(
+        str(each.relative_to(backup / "archive"))
+        for each in (backup / "archive").rglob("*")
+        if each.is_file()
+    )
+
+
+def test_what_the_storage_is_the_source_of_is_archived_and_nothing_is_ever_deleted(storage, backup, run):
+    contents = [f"image {number}".encode() for number in range(5)]
+    names = [storage.upload(content) for content in contents]
+    replicated = storage.upload(b"another storage's", operation="c")
+    storage.log("D", names[0])
+    storage.path(names[0]).unlink()
+    first = storage.upload(b"late")
+    sender, _ = run()
+    assert [archived(backup, name) for name in names] == [None, *contents[1:]]
+    assert archived(backup, first) == b"late"
+    assert archived(backup, replicated) is None
+    assert sender.done == sender.sent != ship.Position()
+    assert not list((backup / "inbox/image1").rglob("*.*"))
+    storage.log("D", names[1])
+    storage.path(names[1]).unlink()
+    run()
+    assert archived(backup, names[1]) == contents[1]
+    path = backup / "archive/group1" / names[1]
+    assert path.stat().st_mode & 0o777 == 0o444
+
+
+def test_what_was_archived_is_not_shipped_again(storage, run, shipper):
+    storage.upload()
+    run()
+    again = shipper()
+    again.step()
+    assert again.shipped == 0
+
+
+def test_a_line_that_is_half_written_is_waited_for(storage, backup, run):
+    storage.upload()
+    name = storage.name(b"second")
+    storage.path(name).parent.mkdir(parents=True, exist_ok=True)
+    storage.path(name).write_bytes(b"second")
+    storage.log("C", name[:20], end="")
+    run()
+    assert len(everything(backup)) == 1
+    with (storage.base / "data/sync/binlog.000").open("a") as binlog:
+        binlog.write(name[20:] + "\n")
+    run()
+    assert archived(backup, name) == b"second"
+
+
+def test_the_binlog_goes_on_in_its_next_file(storage, backup, run):
+    first = storage.upload(b"first")
+    storage.index = 1
+    second = storage.upload(b"second")
+    sender, _ = run(4)
+    assert (archived(backup, first), archived(backup, second)) == (b"first", b"second")
+    assert sender.done.index == 1
+
+
+def test_what_changes_is_kept_in_every_state(storage, backup, run):
+    name = storage.name(b"one", mark=1 << 58)
+    storage.put(name, b"one")
+    run()
+    storage.put(name, b"one, two", operation="A")
+    metadata = storage.put(f"{storage.upload()}-m", b"width 10", operation="U")
+    run()
+    states = {each.read_bytes() for each in (backup / "versions/group1" / name).iterdir()}
+    assert states == {b"one", b"one, two"}
+    assert [each.read_bytes() for each in (backup / "versions/group1" / metadata).iterdir()] == [b"width 10"]
+
+
+def test_a_file_that_is_not_what_its_name_tells_is_set_aside_and_asked_for_again(
+    storage, backup, run, shipper, capsys
+):
+    names = [storage.name(b"an image") for _ in range(2)]
+    for name, content in zip(names, (b"an imagE", b"longer than an image")):
+        storage.put(name, content)
+    _, receiver = run(1)
+    assert receiver.again == names
+    assert everything(backup) == []
+    assert sorted(each.read_bytes() for each in (backup / "rejected/image1").iterdir()) == [
+        b"an imagE",
+        b"longer than an image",
+    ]
+    said = capsys.readouterr().out
+    assert "its CRC is not that of its name" in said
+    assert "it has 20 bytes and not 8" in said
+    storage.path(names[0]).write_bytes(b"an image")
+    storage.path(names[1]).unlink()
+    _, receiver = run()
+    assert archived(backup, names[0]) == b"an image"
+    assert receiver.again == []
+
+
+def test_what_was_deleted_before_it_could_be_shipped_is_not_asked_for(storage, backup, run):
+    storage.path(storage.upload(b"gone")).unlink()
+    kept = storage.upload(b"kept")
+    sender, receiver = run()
+    assert (everything(backup), receiver.again) == ([f"group1/{kept}"], [])
+    assert sender.done == sender.sent
+
+
+def test_a_new_archive_gets_everything(storage, backup, run):
+    name = storage.upload()
+    run()
+    (backup / "archive/group1" / name).unlink()
+    (backup / "state/image1").write_text("0-0\n")
+    run()
+    assert archived(backup, name) == b"an image"
+
+
+def test_a_storage_that_was_set_up_anew_begins_at_the_beginning(storage, backup, run):
+    for number in range(3):
+        storage.upload(f"old {number}".encode())
+    run()
+    (storage.base / "data/sync/binlog.000").unlink()
+    name = storage.upload(b"new")
+    run()
+    assert archived(backup, name) == b"new"
+
+
+def test_what_was_lost_on_its_way_is_shipped_again(storage, backup, run, shipper, inbox, monkeypatch):
+    name = storage.upload()
+    sender = shipper()
+    sender.step()
+    for each in (backup / "inbox/image1").iterdir():
+        subprocess.run(["rm", "-r", str(each)], check=True)
+    monkeypatch.setattr(ship, "PATIENCE", -1)
+    sender.ask()
+    sender.step()
+    inbox().step()
+    assert archived(backup, name) == b"an image"
+
+
+def test_trouble_of_the_archive_s_disk_loses_nothing(storage, backup, run, shipper, inbox):
+    name = storage.upload()
+    shipper().step()
+    (backup / "archive").rmdir()
+    (backup / "archive").write_text("no folder")
+    receiver = inbox()
+    with pytest.raises(OSError):
+        receiver.step()
+    (backup / "archive").unlink()
+    (backup / "archive").mkdir()
+    receiver.step()
+    assert archived(backup, name) == b"an image"
+
+
+def test_trouble_on_the_way_is_said_and_nothing_is_passed(storage, backup, shipper, tmp_path, run):
+    name = storage.upload()
+    ssh = tmp_path / "ssh"
+    working = ssh.read_text()
+    ssh.write_text("#!/bin/sh\necho Connection refused >&2\nexit 255\n")
+    sender = shipper()
+    with pytest.raises(ship.Trouble, match="rsync to backup1 failed"):
+        sender.step()
+    sender.tell("rsync to backup1 failed")
+    state = json.loads((storage.root / "state/state.json").read_text())
+    assert state["lag_seconds"] > 1000
+    assert sender.done == ship.Position()
+    ssh.write_text(working)
+    run()
+    assert archived(backup, name) == b"an image"
+
+
+# What a stranger with the key may leave in the inbox
+
+
+def listed(backup: Path, *lines: str) -> None:
+    (backup / "inbox/image1/0-99.list").write_text("".join(f"{line}\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "file ../../../etc/passwd",
+        "file M00/00/00/../../../../../../../../../../../../etc/passwd",
+        "file /etc/passwd",
+        "version 0-1 ../../etc/passwd",
+        "file M00/00/00/short.jpg",
+        "",
+        "\x00\xff",
+    ],
+)
+def test_lines_that_are_none_are_nothing(backup, inbox, line):
+    listed(backup, line)
+    receiver = inbox()
+    assert receiver.step()
+    assert (receiver.again, everything(backup), list((backup / "rejected").rglob("*"))) == ([], [], [])
+
+
+def test_links_lead_nowhere(storage, backup, inbox):
+    name = storage.name(b"an image")
+    kept = backup / "archive/group1" / name
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"an image")
+    box = backup / "inbox/image1"
+    # The folder of the archive, as if it lay in the inbox: what is archived already is removed from there.
+    (box / "M00").symlink_to(backup / "archive/group1/M00")
+    listed(backup, f"file {name}")
+    receiver = inbox()
+    receiver.step()
+    assert kept.read_bytes() == b"an image"
+    (box / "M00").unlink()
+    (box / name).parent.mkdir(parents=True)
+    (box / name).symlink_to("/etc/passwd")
+    listed(backup, f"file {name}")
+    kept.unlink()
+    receiver.step()
+    assert everything(backup) == []
+    assert Path("/etc/passwd").is_file()
+
+
+def test_what_is_no_file_keeps_nobody_waiting(storage, backup, inbox):
+    names = [storage.name(b"an image") for _ in range(2)]
+    for name in names:
+        (backup / "inbox/image1" / name).parent.mkdir(parents=True)
+    os.mkfifo(backup / "inbox/image1" / names[0])
+    (backup / "inbox/image1" / names[1]).mkdir()
+    listed(backup, *(f"file {name}" for name in names))
+    (backup / "inbox/image1/0-98.list").mkdir()
+    receiver = inbox()
+    receiver.step()
+    assert not receiver.step()
+    assert everything(backup) == []
+
+
+def test_another_storage_s_images_are_not_taken(storage, backup, run, capsys):
+    storage.put(storage.name(b"forged", source="10.0.0.99"), b"forged")
+    run(1)
+    assert everything(backup) == []
+    assert "10.0.0.99 is its source" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "id",
+        "rm -rf .",
+        "cat state/image1",
+        "state; id",
+        "rsync --server --sender -r . .",
+        "rsync --server --delete -r . .",
+        "scp -t .",
+    ],
+)
+def test_the_key_runs_no_other_command_and_reads_nothing(ssh, backup, storage, run, command):
+    name = storage.upload()
+    run()
+    done = subprocess.run(
+        [ssh, "backup1", *command.split()], capture_output=True, text=True, check=False, input=""
+    )
+    assert done.returncode != 0
+    assert "uid=" not in done.stdout
+    assert archived(backup, name) == b"an image"
+
+
+def test_the_key_overwrites_nothing_that_is_in_the_inbox(ssh, backup, tmp_path):
+    (tmp_path / "file").write_text("first")
+    push = ["rsync", "--rsh", ssh, str(tmp_path / "file"), "backup1:./file"]
+    subprocess.run(push, check=True)
+    (tmp_path / "file").write_text("second, and longer")
+    subprocess.run(push, check=True)
+    assert (backup / "inbox/image1/file").read_text() == "first"
