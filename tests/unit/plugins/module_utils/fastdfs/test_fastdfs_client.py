@@ -204,7 +204,7 @@ HOSTILE = {
 @pytest.mark.parametrize("parts, kind, happened", HOSTILE.values(), ids=HOSTILE)
 def test_a_failure_is_one_sentence(serve, ask, parts, kind, happened):
     server = serve(*parts)
-    client = ask(server, timeout=0.3 if HANG in parts else 10)
+    client = ask(server, timeout=2 if HANG in parts else 10)
     with pytest.raises(fastdfs.FastdfsError) as caught:
         client.list_groups()
     begin = re.escape(f"tracker 127.0.0.1:{server.address[1]}, asked for its groups, ")
@@ -287,7 +287,7 @@ def test_the_timeout_holds_for_an_upload_that_nobody_reads(ask):
 def test_the_next_tracker_is_asked_when_one_does_not_answer(serve, ask):
     for parts in ([CLOSE], [answer(command=1)], [HANG], [answer(status=2)]):
         bad, good = serve(*parts), serve(answer(GROUP))
-        assert len(ask(bad, good, timeout=0.6).list_groups()) == 1
+        assert len(ask(bad, good, timeout=6).list_groups()) == 1
         assert (len(bad.seen), len(good.seen)) == (1, 1)
     assert len(ask(closed_address(), good).list_groups()) == 1
 
