@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # Copyright (c) imageops
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -54,7 +53,7 @@ class Position(NamedTuple):
 
     @classmethod
     def read(cls, text: str) -> Position:
-        index, _, offset = text.strip().partition("-")
+        index, _dash, offset = text.strip().partition("-")
         return cls(int(index), int(offset))
 
 
@@ -108,7 +107,7 @@ class Binlog:
         try:
             with open(self.file(position.index), "rb") as binlog:
                 binlog.seek(position.offset)
-                for _ in range(lines):
+                for _line in range(lines):
                     raw = binlog.readline()
                     if not raw.endswith(b"\n"):
                         break
