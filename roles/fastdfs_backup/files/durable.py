@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 
 
-def sync(folder: str) -> None:
-    """What was made or renamed in ``folder`` is on its disk."""
-    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def flush(path: str) -> None:
+    """What is in this file, or what was made and renamed in this folder, is on its disk."""
+    at = os.open(path, os.O_RDONLY)
     try:
         os.fsync(at)
     finally:
@@ -24,4 +24,4 @@ def write(path: str, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(f"{path}.new", path)
-    sync(os.path.dirname(path))
+    flush(os.path.dirname(path))

@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO, NamedTuple
 
 import wire
-from durable import sync, write
+from durable import flush, write
 
 LISTED = re.compile(r"^(?P<position>\d{1,6}-\d{1,19})(?P<again>\.again-\d{1,20})?\.list$")
 ITEM = re.compile(
@@ -55,6 +55,11 @@ class Item(NamedTuple):
     def below(self) -> str:
         """The folder of the archive's root that it belongs to."""
         return "versions" if self.version else "archive"
+
+    @property
+    def place(self) -> str:
+        """Where it lies in the inbox."""
+        return f"versions/{self.version}/{self.name}" if self.version else self.name
 
     @property
     def asked(self) -> str:
@@ -152,80 +157,87 @@ class Inbox:
         return sorted(found, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 
     def step(self) -> bool:
-        """Empties the inbox of what is listed. False when there was nothing."""
-        worked = False
-        for name in self.lists():
-            self._list(name)
-            worked = True
-        return worked
+        """Archives what the oldest list names. False when there is none."""
+        found = self.lists()
+        if found:
+            self._list(found[0])
+        return bool(found)
 
     def _list(self, name: str) -> None:
         box = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             try:
                 with open_below(box, name) as file:
-                    text = file.read(MAX_LIST).decode("ascii", "replace")
+                    listed = items(file.read(MAX_LIST).decode("ascii", "replace"))
             except Wrong as error:
                 self._reject(box, name, str(error))
                 return
             again = dict.fromkeys(self.again)
-            for item in items(text):
+            new = {}
+            for item in listed:
                 again.pop(item.asked, None)
-                if item.kind != "gone" and not self._item(box, item) and len(again) < MAX_AGAIN:
+                if item.kind != "gone" and not self._copy(box, item, new) and len(again) < MAX_AGAIN:
                     again[item.asked] = None
+            self._keep(new)
+            self.again = list(again)
             match = LISTED.match(name)
             if not match["again"]:
                 self.position = match["position"]
-            self.again = list(again)
             write(self.state, "".join(f"{line}\n" for line in [self.position, *self.again]))
+            # Not before: after a power cut the same list is gone through again.
+            for item in listed:
+                with suppress(OSError), folder_of(box, item.place) as (folder, file_name):
+                    os.unlink(file_name, dir_fd=folder)
             os.unlink(name, dir_fd=box)
         finally:
             os.close(box)
 
-    def _item(self, box: int, item: Item) -> bool:
-        """Whether it is in the archive. Trouble with this host's own disk is raised, so that nothing is given up for it."""
+    def _copy(self, box: int, item: Item, new: dict[str, str]) -> bool:
+        """Whether it is in the archive, or a copy beside its place there, noted in ``new`` by where it belongs.
+
+        Trouble with this host's own disk is raised, so that nothing is given up for it.
+        """
         kept = os.path.join(self.root, item.below, self.group, item.name, *filter(None, [item.version]))
-        place = f"versions/{item.version}/{item.name}" if item.version else item.name
+        if kept in new or os.path.exists(kept):
+            return True
+        beside = os.path.join(os.path.dirname(kept), f".{os.path.basename(kept)}.new")
         try:
-            with open_below(box, place) as came:
-                if not os.path.exists(kept):
-                    self._keep(came, kept, item)
-                    self.archived += 1
+            with open_below(box, item.place) as came:
+                os.makedirs(os.path.dirname(kept), mode=0o755, exist_ok=True)
+                self._prove(came, beside, item)
         except FileNotFoundError:
-            # It is archived already where a power cut came between the file and the end of its list.
-            return os.path.exists(kept)
-        except Wrong as error:
-            self._reject(box, place, f"{error}. It is asked for again")
             return False
-        with folder_of(box, place) as (folder, name):
-            os.unlink(name, dir_fd=folder)
+        except Wrong as error:
+            with suppress(FileNotFoundError):
+                os.unlink(beside)
+            self._reject(box, item.place, f"{error}. It is asked for again")
+            return False
+        new[kept] = beside
         return True
 
-    def _keep(self, came: BinaryIO, kept: str, item: Item) -> None:
-        """A copy of what came, whole and on disk, under its name in the archive."""
+    def _prove(self, came: BinaryIO, beside: str, item: Item) -> None:
         proof = None if item.version else Proof(self.group, self.sources, item.name)
-        folder = os.path.dirname(kept)
-        os.makedirs(folder, mode=0o755, exist_ok=True)
-        new = os.path.join(folder, f".{os.path.basename(kept)}.new")
-        try:
-            with open(new, "wb") as copy:
-                for chunk in iter(lambda: came.read(CHUNK), b""):
-                    if proof:
-                        proof.update(chunk)
-                    copy.write(chunk)
+        with open(beside, "wb") as copy:
+            for chunk in iter(lambda: came.read(CHUNK), b""):
                 if proof:
-                    proof.check()
-                copy.flush()
-                times = os.fstat(came.fileno())
-                os.utime(copy.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
-                os.fchmod(copy.fileno(), 0o444)
-                os.fsync(copy.fileno())
-            os.rename(new, kept)
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(new)
-            raise
-        sync(folder)
+                    proof.update(chunk)
+                copy.write(chunk)
+            if proof:
+                proof.check()
+            copy.flush()
+            times = os.fstat(came.fileno())
+            os.utime(copy.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
+            os.fchmod(copy.fileno(), 0o444)
+
+    def _keep(self, new: dict[str, str]) -> None:
+        """The copies are on disk, whole, and then under their names. All at once, since the first flush of many takes the others along."""
+        for beside in new.values():
+            flush(beside)
+        for kept, beside in new.items():
+            os.rename(beside, kept)
+        for folder in {os.path.dirname(kept) for kept in new}:
+            flush(folder)
+        self.archived += len(new)
 
     def _reject(self, box: int, place: str, why: str) -> None:
         aside = os.path.join(

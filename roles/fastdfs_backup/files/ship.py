@@ -34,6 +34,7 @@ SHIPPED = "CAUMTL"
 BATCH = 500  # lines
 PAUSE = 0.5  # seconds between looks at a binlog that has nothing new
 ASK_EVERY = 15  # seconds, with nothing new
+AHEAD = 4  # batches that may be on their way
 PATIENCE = 60  # seconds without a word of the archive's progress until a batch is shipped again
 RETRY = 5  # seconds after trouble
 
@@ -225,8 +226,8 @@ class Shipper:
         self.shipped += len(lines)
 
     def step(self) -> bool:
-        """Ships what is new. False when there was nothing."""
-        entries, behind = self.binlog.read(self.sent)
+        """Ships what is new. False when there was nothing, or when the archive has enough to do."""
+        entries, behind = self.binlog.read(self.sent) if len(self.waiting) < AHEAD else ([], self.sent)
         if entries:
             if not self.waiting:
                 self.moved = time.monotonic()
