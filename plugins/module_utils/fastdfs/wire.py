@@ -78,6 +78,8 @@ COUNTERS = (
 TIMES = ("last_source_update", "last_sync_update", "last_synced_timestamp", "last_heart_beat")
 
 _GROUP_NAME = re.compile(r"^[A-Za-z0-9]{1,16}\Z")
+# Labels of 1 to 63 characters: what is none of these, Python's resolver answers with other errors than OSError.
+_HOST = re.compile(r"^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\Z")
 _EXTENSION = re.compile(r"^[A-Za-z0-9_-]{0,6}\Z")
 _FILE_ID = re.compile(
     r"^(?P<group>[A-Za-z0-9]{1,16})/(?P<name>M(?P<path>[0-9A-F]{2})/[0-9A-F]{2}/[0-9A-F]{2}/"
@@ -226,7 +228,7 @@ def address(text: str, port: int) -> Address:
     host, colon, number = text.partition(":")
     if colon and not (number.isascii() and number.isdigit()):
         raise WireError(f"{text!r} is no address: write host or host:port, IPv4 only")
-    if not host or not 0 < int(number or port) < 65536:
+    if not _HOST.match(host) or not 0 < int(number or port) < 65536:
         raise WireError(f"{text!r} is no address: write host or host:port with a port from 1 to 65535")
     return Address(host, int(number or port))
 
@@ -343,13 +345,13 @@ def header(raw: bytes, limit: int) -> Header:
 def target(body: bytes) -> Target:
     """Of ``query_fetch`` and ``query_update``."""
     group, host, port = _unpack(TARGET, body)
-    return Target(_text(group), Address(_text(host), port))
+    return Target(_text(group), _address(host, port))
 
 
 def store_target(body: bytes) -> Target:
     """Of ``query_store``."""
     group, host, port, path_index = _unpack(STORE_TARGET, body)
-    return Target(_text(group), Address(_text(host), port), path_index)
+    return Target(_text(group), _address(host, port), path_index)
 
 
 def uploaded(body: bytes) -> FileId:
@@ -412,6 +414,18 @@ def _text(raw: bytes) -> str:
         return raw.split(b"\0", 1)[0].decode("ascii")
     except UnicodeDecodeError:
         raise WireError("a string that is not ASCII") from None
+
+
+def _address(raw: bytes, port: int) -> Address:
+    """Where a storage listens. Trackers know storages by IPv4 addresses only, so nothing else is connected to."""
+    host = _text(raw)
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except OSError:
+        raise WireError(f"{host!r} for the address of a storage") from None
+    if not 0 < port < 65536:
+        raise WireError(f"{port} for the port of a storage")
+    return Address(host, port)
 
 
 def _group(name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Clusters to ask: the fixtures of the simulator's own tests."""
+"""Servers and clusters to ask: a fake one, and the fixtures of the simulator's own tests."""
 
 from __future__ import annotations
 
@@ -6,4 +6,6 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "simulators"))
+sys.path.insert(0, str(Path(__file__).parent))
+from fake_fastdfs import serve  # noqa: F401
 from fdfs_fixtures import archives, cluster, needs_real, real, simulated  # noqa: F401

@@ -7,6 +7,8 @@ import socket
 import struct
 import threading
 
+import pytest
+
 HEADER = struct.Struct(">qBB")
 CLOSE = object()  # an answer: the connection is closed
 RESET = object()  # an answer: the connection is reset
@@ -76,3 +78,24 @@ class Server:
                         sock.close()
                         return
                     sock.sendall(part)
+
+
+@pytest.fixture
+def serve():
+    """serve(respond) or serve(part…): a server whose answers are those, each time."""
+    servers = []
+
+    def start(*parts):
+        respond = parts[0] if callable(parts[0]) else lambda _command, _body: parts
+        servers.append(Server(respond))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def closed_address():
+    """An address at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()

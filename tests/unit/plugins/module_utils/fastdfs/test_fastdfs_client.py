@@ -16,25 +16,10 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.fastdfs impor
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.fastdfs import wire
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fake_fastdfs import CLOSE, HANG, RESET, Server, answer
+from fake_fastdfs import CLOSE, HANG, RESET, answer, closed_address
 
 FILE = wire.file_id("group1/M00/00/00/f6_SFWsE3XqAAkn7AAAADEtWdew009.jpg")
 GROUP = wire.GROUP.pack(b"group1", *range(11))
-
-
-@pytest.fixture
-def serve():
-    """serve(respond) or serve(part…): a server whose answers are those, each time."""
-    servers = []
-
-    def start(*parts):
-        respond = parts[0] if callable(parts[0]) else lambda _command, _body: parts
-        servers.append(Server(respond))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
 
 
 @pytest.fixture
@@ -50,12 +35,6 @@ def ask():
     yield make
     for client in clients:
         client.close()
-
-
-def closed_address():
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()
 
 
 def target_of(server, path_index=None):
@@ -215,6 +194,26 @@ def test_a_failure_is_one_sentence(serve, ask, parts, kind, happened):
     server.respond = lambda _command, _body: [answer(GROUP)]
     assert len(client.list_groups()) == 1
     assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "host, port, wrong",
+    [
+        (b"a..b", 1, "'a..b' for the address"),
+        (b"evil.example", 1, "'evil.example' for the address"),
+        (b"", 1, "'' for the address"),
+        (b"192.0.2.1", 2**40, "1099511627776 for the port"),
+        (b"192.0.2.1", 0, "0 for the port"),
+        (b"192.0.2.1", -1, "-1 for the port"),
+    ],
+)
+def test_a_tracker_cannot_send_a_client_to_what_is_no_storage(serve, ask, host, port, wrong):
+    for_reads = ask(serve(answer(wire.TARGET.pack(b"group1", host, port))))
+    with pytest.raises(fastdfs.FastdfsError, match=f"answered garbage: {wrong}"):
+        for_reads.download(FILE)
+    for_uploads = ask(serve(answer(wire.STORE_TARGET.pack(b"group1", host, port, 0))))
+    with pytest.raises(fastdfs.FastdfsError, match=f"answered garbage: {wrong}"):
+        for_uploads.upload(b"content")
 
 
 def test_nobody_there_is_one_sentence(ask):

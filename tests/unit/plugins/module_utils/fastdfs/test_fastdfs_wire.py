@@ -164,7 +164,10 @@ def test_addresses_with_and_without_a_port(text, address):
     assert wire.address(text, 22122) == address
 
 
-@pytest.mark.parametrize("text", ["", ":22122", "a:", "a:0", "a:65536", "a:b", "a:-1", "2001:db8::1", "a:²"])
+@pytest.mark.parametrize(
+    "text",
+    ["", ":22122", "a:", "a:0", "a:65536", "a:b", "a:-1", "2001:db8::1", "a:²", "a..b", "a b", "ä", "a\n"],
+)
 def test_what_is_no_address_is_refused(text):
     with pytest.raises(wire.WireError, match="is no address: write host or host:port"):
         wire.address(text, 22122)
