@@ -13,7 +13,7 @@ import time
 
 import pytest
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.fastdfs import files, wire
-from ansible_collections.imageops.lvs_fastdfs.plugins.modules import fastdfs_file
+from ansible_collections.imageops.lvs_fastdfs.plugins.modules import fastdfs_file, fastdfs_info
 from fake_fastdfs import CLOSE, HANG, answer
 from fdfs_cluster import wait_for
 from fdfs_fixtures import needs_real
@@ -376,6 +376,14 @@ def prefix(request):
     return request.getfixturevalue(request.param)
 
 
+def stop(run, tracker, daemon):
+    """Stop a storage; returns once its tracker knows."""
+    daemon.stop()
+    wanted = {"storages": [daemon.address], "status": "OFFLINE"}
+    result = run(fastdfs_info, trackers=[tracker], wait_for=wanted, poll_interval=0.1)
+    assert "msg" not in result, result["msg"]
+
+
 def test_a_real_or_simulated_cluster_from_upload_to_delete(run, cluster, prefix, src, tmp_path):
     tracker = cluster.tracker(prefix)
     storages = [cluster.storage(prefix, number) for number in (21, 22)]
@@ -410,23 +418,29 @@ def test_a_real_or_simulated_cluster_from_upload_to_delete(run, cluster, prefix,
         assert do(file_id=file, state="absent")["changed"]
         assert do(file_id=file, state="absent")["changed"] is False
         assert do(file_id=file, state="absent", check=True)["changed"] is False
-        assert "it knows no such file" in do(file_id=file)["msg"]
+        # The other storage follows, and the tracker may name that one.
+        wait_for(
+            lambda file=file: "it knows no such file" in do(file_id=file).get("msg", ""),
+            40,
+            "the delete on both",
+        )
     assert do(src=str(src), group="group9")["msg"] == (
         f"group group9 is not known; trackers asked: {tracker.address}:22122; groups known: group1"
     )
 
-    # Damage on the disk of the storage that took the upload is found.
+    # Damage on the disks is found. The tracker may name either storage.
     file = do(src=str(src))["file_id"]
     [taker] = [each for each in storages if each.address == wire.file_id(file).source]
-    stored = taker.file(file)
     wait_for(lambda: all(each.file(file).exists() for each in storages), 40, "the file on both")
-    stored.write_bytes(b"X" + large[1:])
+    for each in storages:
+        each.file(file).write_bytes(b"X" + large[1:])
     assert "damaged: 1280000 bytes with CRC" in do(src=str(src), file_id=file)["msg"]
-    stored.write_bytes(large[1:])
+    for each in storages:
+        each.file(file).write_bytes(large[1:])
     assert "holds 1279999 bytes of" in do(file_id=file)["msg"]
 
     # While the source is away, nobody else knows for sure that a file is not there.
-    taker.stop()
+    stop(run, tracker.address, taker)
     values = {"file_id": file, "state": "absent"}
     assert do(**values)["changed"]
     assert re.search(
@@ -434,8 +448,43 @@ def test_a_real_or_simulated_cluster_from_upload_to_delete(run, cluster, prefix,
         do(**values)["msg"],
     )
     for each in storages:
-        each.stop()
+        stop(run, tracker.address, each)
     assert (
         do(**values)["msg"]
         == f"no storage of group1 is ACTIVE, of 2; trackers asked: {tracker.address}:22122"
+    )
+
+
+@needs_real
+def test_a_real_cluster_with_storage_ids(run, cluster, real, src):
+    ids = cluster.directory / "storage_ids.conf"
+    addresses = [f"{cluster.network}.{number}" for number in (21, 22)]
+    ids.write_text("".join(f"{number} group1 {host}\n" for number, host in enumerate(addresses, 100021)))
+    settings = {"use_storage_id": "true", "storage_ids_filename": ids, "id_type_in_filename": "id"}
+    trackers = [cluster.tracker(real, **settings).address]
+    storages = {str(number): cluster.storage(real, number - 100000) for number in (100021, 100022)}
+    # one by its id, one by its address
+    waited = run(fastdfs_info, trackers=trackers, wait_for={"storages": ["100021", addresses[1]]})
+    assert "msg" not in waited, waited["msg"]
+    vain = run(
+        fastdfs_info,
+        trackers=trackers,
+        wait_for={"storages": ["100022"], "status": "OFFLINE"},
+        wait_timeout=0,
+    )
+    assert vain["msg"].endswith(f"storage {addresses[1]} (id 100022) of group1 is ACTIVE")
+
+    up = run(fastdfs_file, trackers=trackers, src=str(src))
+    source = up["from_id"]["source"]
+    values = {"trackers": trackers, "file_id": up["file_id"], "state": "absent"}
+    info = run(fastdfs_file, trackers=trackers, file_id=up["file_id"])
+    assert info["from_storage"]["source"] == storages[source].address
+    wait_for(
+        lambda: all(each.file(up["file_id"]).exists() for each in storages.values()), 40, "both to have it"
+    )
+    stop(run, trackers[0], storages[source])
+    assert run(fastdfs_file, **values)["changed"]
+    assert (
+        f"but {storages[source].address}, which took its upload, is OFFLINE"
+        in run(fastdfs_file, **values)["msg"]
     )
