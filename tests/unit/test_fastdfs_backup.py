@@ -271,17 +271,20 @@ def test_trouble_of_the_archive_s_disk_loses_nothing(storage, backup, run, shipp
 
 
 def test_trouble_on_the_way_is_said_and_nothing_is_passed(storage, backup, shipper, tmp_path, run):
+    sender = shipper()
+    sender.step()
     name = storage.upload()
     ssh = tmp_path / "ssh"
     working = ssh.read_text()
     ssh.write_text("#!/bin/sh\necho Connection refused >&2\nexit 255\n")
-    sender = shipper()
     with pytest.raises(ship.Trouble, match="rsync to backup1 failed"):
         sender.step()
     sender.tell("rsync to backup1 failed")
     state = json.loads((storage.root / "state/state.json").read_text())
     assert state["lag_seconds"] > 1000
-    assert sender.done == ship.Position()
+    assert (sender.done, sender.sent) == (ship.Position(), ship.Position())
+    with pytest.raises(ship.Trouble, match="failed: Connection refused"):
+        shipper().step()
     ssh.write_text(working)
     run()
     assert archived(backup, name) == b"an image"

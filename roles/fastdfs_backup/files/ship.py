@@ -132,20 +132,12 @@ class Shipper:
         self.binlog = Binlog(settings["base_path"], settings["group"])
         self.state = settings["state"]
         self.stage = os.path.join(self.state, "stage")
-        self.done = self._saved()
-        self.sent = self.done
+        self.done = self.sent = Position()
         self.moved = time.monotonic()  # when the archive's position moved last
         self.asked = self.repeated = 0.0
         self.shipped = 0
         self.waiting: dict[Position, int] = {}  # by the position behind a batch, the time of its first line
         self.said = ""
-
-    def _saved(self) -> Position:
-        try:
-            with open(os.path.join(self.state, "position")) as file:
-                return Position.read(file.read())
-        except (FileNotFoundError, ValueError):
-            return Position()
 
     def _run(self, words: list[str], text: str = "") -> str:
         ran = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
@@ -173,7 +165,7 @@ class Shipper:
     def ask(self) -> None:
         """Learns how far the archive is, and ships what it asks for again."""
         answer = self._run([*self.settings["ssh"], self.settings["target"], "state"]).splitlines()
-        self.asked = time.monotonic()
+        first, self.asked = not self.asked, time.monotonic()
         try:
             done = Position.read(answer[0])
         except (IndexError, ValueError):
@@ -182,12 +174,11 @@ class Shipper:
             # The binlog is a new one. What is archived already is archived once.
             done = Position()
         late = bool(self.waiting) and self.asked - self.moved > PATIENCE
-        if done < self.done or late:
+        if done < self.done or late or first:
             # The archive is a new one, or what was sent was lost before it was archived.
             self.sent, self.moved = done, self.asked
         if done != self.done:
             self.done, self.moved = done, self.asked
-            write(os.path.join(self.state, "position"), str(done))
         self.waiting = {position: since for position, since in self.waiting.items() if position > done}
         again = [again_entry(line) for line in answer[1:] if AGAIN.match(line)]
         if again and self.asked - self.repeated > RETRY:
@@ -226,7 +217,9 @@ class Shipper:
         self.shipped += len(lines)
 
     def step(self) -> bool:
-        """Ships what is new. False when there was nothing, or when the archive has enough to do."""
+        """Ships what is new, once it is known what the archive has. False when there was nothing, or when the archive has enough to do."""
+        if not self.asked:
+            self.ask()
         entries, behind = self.binlog.read(self.sent) if len(self.waiting) < AHEAD else ([], self.sent)
         if entries:
             if not self.waiting:
