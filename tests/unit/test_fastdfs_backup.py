@@ -65,7 +65,7 @@ def backup(tmp_path):
     root = tmp_path / "backup"
     for folder in ("inbox/image1", "archive", "versions", "rejected", "state"):
         (root / folder).mkdir(parents=True)
-    (root / "state/image1").write_text("0-0\n")
+    (root / "state/image1").write_text("00000000-0-0\n")
     return root
 
 
@@ -224,11 +224,26 @@ def test_what_was_deleted_before_it_could_be_shipped_is_not_asked_for(storage, b
     assert sender.done == sender.sent
 
 
+def test_a_state_that_never_came_is_asked_for_until_its_file_is_gone(storage, backup, run):
+    name = storage.name(b"one", mark=1 << 58)
+    storage.path(name).parent.mkdir(parents=True)
+    storage.path(name).write_bytes(b"one")
+    (backup / "state/image1").write_text(f"00000000-0-0\n00000000-0-7 {name}\n00000000-0-8 {name}\n")
+    _, receiver = run()
+    assert receiver.again == []
+    states = backup / "versions/group1" / name
+    assert sorted(each.name for each in states.iterdir()) == ["00000000-0-7", "00000000-0-8"]
+    storage.path(name).unlink()
+    (backup / "state/image1").write_text(f"00000000-0-0\n00000000-0-9 {name}\n")
+    _, receiver = run()
+    assert receiver.again == []
+
+
 def test_a_new_archive_gets_everything(storage, backup, run):
     name = storage.upload()
     run()
     (backup / "archive/group1" / name).unlink()
-    (backup / "state/image1").write_text("0-0\n")
+    (backup / "state/image1").write_text("00000000-0-0\n")
     run()
     assert archived(backup, name) == b"an image"
 
@@ -238,9 +253,10 @@ def test_a_storage_that_was_set_up_anew_begins_at_the_beginning(storage, backup,
         storage.upload(f"old {number}".encode())
     run()
     (storage.base / "data/sync/binlog.000").unlink()
-    name = storage.upload(b"new")
+    # More than the old one had.
+    names = [storage.upload(f"new {number}".encode()) for number in range(5)]
     run()
-    assert archived(backup, name) == b"new"
+    assert all(archived(backup, name) for name in names)
 
 
 def test_what_was_lost_on_its_way_is_shipped_again(storage, backup, run, shipper, inbox, monkeypatch):
@@ -294,17 +310,17 @@ def test_trouble_on_the_way_is_said_and_nothing_is_passed(storage, backup, shipp
 
 
 def listed(backup: Path, *lines: str) -> None:
-    (backup / "inbox/image1/0-99.list").write_text("".join(f"{line}\n" for line in lines))
+    (backup / "inbox/image1/00000000-0-99.list").write_text("".join(f"{line}\n" for line in lines))
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        "file ../../../etc/passwd",
-        "file M00/00/00/../../../../../../../../../../../../etc/passwd",
-        "file /etc/passwd",
-        "version 0-1 ../../etc/passwd",
-        "file M00/00/00/short.jpg",
+        "../../../etc/passwd",
+        "M00/00/00/../../../../../../../../../../../../etc/passwd",
+        "/etc/passwd",
+        "00000000-0-1 ../../etc/passwd",
+        "M00/00/00/short.jpg",
         "",
         "\x00\xff",
     ],
@@ -324,14 +340,14 @@ def test_links_lead_nowhere(storage, backup, inbox):
     box = backup / "inbox/image1"
     # The folder of the archive, as if it lay in the inbox: what is archived already is removed from there.
     (box / "M00").symlink_to(backup / "archive/group1/M00")
-    listed(backup, f"file {name}")
+    listed(backup, name)
     receiver = inbox()
     receiver.step()
     assert kept.read_bytes() == b"an image"
     (box / "M00").unlink()
     (box / name).parent.mkdir(parents=True)
     (box / name).symlink_to("/etc/passwd")
-    listed(backup, f"file {name}")
+    listed(backup, name)
     kept.unlink()
     receiver.step()
     assert everything(backup) == []
@@ -344,8 +360,8 @@ def test_what_is_no_file_keeps_nobody_waiting(storage, backup, inbox):
         (backup / "inbox/image1" / name).parent.mkdir(parents=True)
     os.mkfifo(backup / "inbox/image1" / names[0])
     (backup / "inbox/image1" / names[1]).mkdir()
-    listed(backup, *(f"file {name}" for name in names))
-    (backup / "inbox/image1/0-98.list").mkdir()
+    listed(backup, *names)
+    (backup / "inbox/image1/00000000-0-98.list").mkdir()
     receiver = inbox()
     assert [receiver.step() for _ in range(3)] == [True, True, False]
     assert everything(backup) == []

@@ -28,11 +28,13 @@ from typing import BinaryIO, NamedTuple
 import wire
 from durable import flush, write
 
-LISTED = re.compile(r"^(?P<position>\d{1,6}-\d{1,19})(?P<again>\.again-\d{1,20})?\.list$")
+POSITION = r"[0-9a-f]{8}-\d{1,6}-\d{1,19}"
+LISTED = re.compile(rf"^(?P<position>{POSITION})(?P<again>\.again-\d{{1,20}})?\.list$")
 ITEM = re.compile(
-    r"^(?:(?P<kind>file|gone)|version (?P<version>\d{1,6}-\d{1,19})) "
+    rf"^(?P<gone>gone )?(?:(?P<version>{POSITION}) )?"
     r"(?P<name>M[0-9A-F]{2}/[0-9A-F]{2}/[0-9A-F]{2}/[A-Za-z0-9_-][A-Za-z0-9_.-]{33,127})$"
 )
+NOTHING = "00000000-0-0"
 PAUSE = 0.3  # seconds between looks
 RETRY = 5  # seconds after trouble
 CHUNK = 1 << 20
@@ -45,11 +47,11 @@ class Wrong(Exception):
 
 
 class Item(NamedTuple):
-    """A line of a list: ``kind`` is file, gone or version."""
+    """A line of a list: a file, which state of it when it may change, and whether it was gone before it could be shipped."""
 
-    kind: str
     name: str
     version: str = ""
+    gone: bool = False
 
     @property
     def below(self) -> str:
@@ -73,7 +75,7 @@ def items(text: str) -> list[Item]:
     for line in text.splitlines():
         match = ITEM.match(line)
         if match:
-            found.append(Item(match["kind"] or "version", match["name"], match["version"] or ""))
+            found.append(Item(match["name"], match["version"] or "", bool(match["gone"])))
     return found
 
 
@@ -146,15 +148,15 @@ class Inbox:
     def _saved(self) -> tuple[str, list[str]]:
         try:
             with open(self.state) as file:
-                first, *names = file.read().splitlines() or ["0-0"]
+                first, *names = file.read().splitlines() or [NOTHING]
                 return first, names
         except FileNotFoundError:
-            return "0-0", []
+            return NOTHING, []
 
     def lists(self) -> list[str]:
         """The lists that have come, the oldest position first."""
         found = [name for name in os.listdir(self.path) if LISTED.match(name)]
-        return sorted(found, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
+        return sorted(found, key=lambda name: [int(part) for part in re.findall(r"(?<=-)\d+", name)])
 
     def step(self) -> bool:
         """Archives what the oldest list names. False when there is none."""
@@ -176,7 +178,7 @@ class Inbox:
             new = {}
             for item in listed:
                 again.pop(item.asked, None)
-                if item.kind != "gone" and not self._copy(box, item, new) and len(again) < MAX_AGAIN:
+                if not item.gone and not self._copy(box, item, new) and len(again) < MAX_AGAIN:
                     again[item.asked] = None
             self._keep(new)
             self.again = list(again)

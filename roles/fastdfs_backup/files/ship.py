@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zlib
 from typing import NamedTuple
 
 import wire
@@ -28,7 +29,9 @@ from durable import write
 LINE = re.compile(
     r"^(\d{1,11}) ([A-Za-z]) ((M[0-9A-F]{2})/([0-9A-F]{2}/[0-9A-F]{2}/[A-Za-z0-9_.-]{1,128}))( .*)?$"
 )
-AGAIN = re.compile(r"^(?:(\d{1,6}-\d{1,19}) )?(M[0-9A-F]{2}/[0-9A-F]{2}/[0-9A-F]{2}/[A-Za-z0-9_.-]{1,128})$")
+AGAIN = re.compile(
+    r"^(?:([0-9a-f]{8}-\d{1,6}-\d{1,19}) )?(M[0-9A-F]{2}/[0-9A-F]{2}/[0-9A-F]{2}/[A-Za-z0-9_.-]{1,128})$"
+)
 # Create, append, update (metadata), modify, truncate, link. Deletes are for the storages.
 SHIPPED = "CAUMTL"
 BATCH = 500  # lines
@@ -44,18 +47,19 @@ class Trouble(Exception):
 
 
 class Position(NamedTuple):
-    """Where the next line of the binlog begins: which of its files, and the offset in bytes."""
+    """Where the next line of the binlog begins: which of its files, and the offset in bytes. ``born`` tells one binlog from its successor."""
 
+    born: str = "00000000"
     index: int = 0
     offset: int = 0
 
     def __str__(self) -> str:
-        return f"{self.index}-{self.offset}"
+        return f"{self.born}-{self.index}-{self.offset}"
 
     @classmethod
     def read(cls, text: str) -> Position:
-        index, _dash, offset = text.strip().partition("-")
-        return cls(int(index), int(offset))
+        born, index, offset = text.strip().split("-")
+        return cls(born, int(index), int(offset))
 
 
 class Entry(NamedTuple):
@@ -64,6 +68,10 @@ class Entry(NamedTuple):
     time: int
     name: str
     version: str = ""
+
+    def __str__(self) -> str:
+        """How lists name it."""
+        return f"{self.version} {self.name}".strip()
 
 
 def entry(line: str, position: Position, group: str) -> Entry | None:
@@ -95,12 +103,14 @@ class Binlog:
     def file(self, index: int) -> str:
         return os.path.join(self.folder, f"binlog.{index:03}")
 
-    def holds(self, position: Position) -> bool:
-        """Whether there is such a position; not so in the binlog of a storage that was set up anew."""
+    def begin(self) -> Position:
+        """Its beginning. The first line, with its time and its file's name, is that of no other binlog."""
         try:
-            return os.path.getsize(self.file(position.index)) >= position.offset
+            with open(self.file(0), "rb") as binlog:
+                first = binlog.readline()
         except FileNotFoundError:
-            return position == Position()
+            first = b""
+        return Position(f"{zlib.crc32(first):08x}") if first.endswith(b"\n") else Position()
 
     def read(self, position: Position, lines: int = BATCH) -> tuple[list[Entry], Position]:
         """What follows ``position`` and has to be shipped, of so many lines at most, and the position behind them."""
@@ -112,7 +122,7 @@ class Binlog:
                     raw = binlog.readline()
                     if not raw.endswith(b"\n"):
                         break
-                    position = Position(position.index, position.offset + len(raw))
+                    position = position._replace(offset=position.offset + len(raw))
                     each = entry(raw.decode("ascii", "replace").rstrip("\n"), position, self.group)
                     if each:
                         found.append(each)
@@ -122,7 +132,7 @@ class Binlog:
             return found, position
         # A file that has a successor gets no more lines.
         if not raw and os.path.exists(self.file(position.index + 1)):
-            position = Position(position.index + 1, 0)
+            position = Position(position.born, position.index + 1)
         return found, position
 
 
@@ -149,14 +159,7 @@ class Shipper:
     def _rsync(self, root: str, to: str, names: list[str]) -> None:
         # No --partial, --inplace or --append: what a name shows on the other side is a whole file, since nobody can mend it there.
         ssh = " ".join(self.settings["ssh"])
-        options = [
-            "--times",
-            "--relative",
-            "--files-from=-",
-            "--ignore-missing-args",
-            "--fsync",
-            "--timeout=60",
-        ]
+        options = ["--times", "--relative", "--files-from=-", "--ignore-missing-args", "--timeout=60"]
         self._run(
             ["rsync", *options, "--rsh", ssh, root, f"{self.settings['target']}:{to}"],
             "".join(f"{name}\n" for name in names),
@@ -170,16 +173,21 @@ class Shipper:
             done = Position.read(answer[0])
         except (IndexError, ValueError):
             raise Trouble(f"{self.settings['target']} does not say what it has: {answer[:1]}") from None
-        if not self.binlog.holds(done):
-            # The binlog is a new one. What is archived already is archived once.
-            done = Position()
+        begin = self.binlog.begin()
+        if done.born != begin.born:
+            # Another binlog, since the storage was set up anew. What is archived already is archived once.
+            done = begin
         late = bool(self.waiting) and self.asked - self.moved > PATIENCE
-        if done < self.done or late or first:
+        if first or late or done < self.done or done.born != self.sent.born:
             # The archive is a new one, or what was sent was lost before it was archived.
             self.sent, self.moved = done, self.asked
         if done != self.done:
             self.done, self.moved = done, self.asked
-        self.waiting = {position: since for position, since in self.waiting.items() if position > done}
+        self.waiting = {
+            position: since
+            for position, since in self.waiting.items()
+            if position.born == done.born and position > done
+        }
         again = [again_entry(line) for line in answer[1:] if AGAIN.match(line)]
         if again and self.asked - self.repeated > RETRY:
             self.repeated = self.asked
@@ -195,16 +203,16 @@ class Shipper:
             source = os.path.join(self.settings["paths"][int(top[1:], 16)], "data", name)
             if not os.path.exists(source):
                 # Deleted before it could be shipped.
-                lines[f"gone {each.name}"] = None
+                lines[f"gone {each}"] = None
             elif each.version:
                 place = f"versions/{each.version}/{each.name}"
                 os.makedirs(os.path.dirname(os.path.join(self.stage, place)), exist_ok=True)
                 shutil.copy2(source, os.path.join(self.stage, place))
                 versions.append(place)
-                lines[f"version {each.version} {each.name}"] = None
+                lines[str(each)] = None
             else:
                 by_path.setdefault(top, []).append(name)
-                lines[f"file {each.name}"] = None
+                lines[str(each)] = None
         for top, names in by_path.items():
             self._rsync(
                 os.path.join(self.settings["paths"][int(top[1:], 16)], "data") + "/", f"{top}/", names
