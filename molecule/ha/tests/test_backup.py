@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 ROOT = "/srv/fastdfs-backup"
-KEY = "ssh -F none -i /var/lib/fastdfs/backup/key -o BatchMode=yes -o UserKnownHostsFile=/etc/fastdfs-backup/known_hosts -o HostKeyAlias=backup1"
+OPTIONS = (
+    "-F none -i /var/lib/fastdfs/backup/key -o BatchMode=yes "
+    "-o UserKnownHostsFile=/etc/fastdfs-backup/known_hosts -o HostKeyAlias=backup1"
+)
+KEY = f"ssh {OPTIONS}"
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +83,8 @@ def test_metadata_are_kept_in_every_state(backup, upload, hostvars, node, wait):
         "rsync -r --delete -e '{key}' /var/empty/ fastdfs-backup@{backup}:./",
         "rsync -e '{key}' /etc/hostname fastdfs-backup@{backup}:../../archive/",
         "rsync -e '{key}' /etc/hostname fastdfs-backup@{backup}:/srv/fastdfs-backup/archive/",
-        "scp -o 'ProxyCommand=none' -S \"$(command -v ssh)\" -F none -i /var/lib/fastdfs/backup/key /etc/hostname fastdfs-backup@{backup}:x",
-        "sftp -F none -i /var/lib/fastdfs/backup/key -b /dev/null fastdfs-backup@{backup}",
+        "scp {options} /etc/hostname fastdfs-backup@{backup}:x",
+        "sftp -b /dev/null {options} fastdfs-backup@{backup}",
     ],
 )
 def test_a_storage_s_key_can_add_and_nothing_else(backup, node, hostvars, command):
@@ -88,7 +92,10 @@ def test_a_storage_s_key_can_add_and_nothing_else(backup, node, hostvars, comman
         f"find {ROOT}/archive {ROOT}/versions /etc/fastdfs-backup -type f | sort | xargs sha256sum | sha256sum"
     )
     node("image1").run("install -d /var/empty")
-    done = node("image1").run(command.format(key=KEY, backup=hostvars("backup1")["ansible_host"]))
+    # testinfra takes the status of a failed ssh for a failure of its own.
+    done = node("image1").run(
+        f"{{ {command.format(key=KEY, options=OPTIONS, backup=hostvars('backup1')['ansible_host'])}; }} || exit 9"
+    )
     assert done.rc != 0, done.stdout
     assert "uid=" not in done.stdout
     after = backup.check_output(
