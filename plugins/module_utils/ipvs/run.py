@@ -245,8 +245,7 @@ def _write_and_compare(
     """Run the steps; back come the table that stands, what ipvsadm complained of, and what differs from the table that shall stand.
 
     The kernel's short listing takes a tenth of the time of ipvsadm's. It is believed where it tells all that was and all that shall be,
-    shows exactly what shall be, and ipvsadm had nothing to complain of. Else everything is read: also where a long listing, which is
-    read in pieces, lacks as many services as another network namespace has before them in the kernel's hash.
+    shows exactly what shall be, and ipvsadm had nothing to complain of. Else everything is read.
     """
     errors = ""
     if proc.tells_all(before) and proc.tells_all(after):
