@@ -119,10 +119,11 @@ def members(
             "user": facts.get("effective_user_id"),
             "user_name": facts.get("user_id", ""),
             "ssh_port": whole(host.get("ansible_port")),
-            "trunk": str(
-                (host.get("fastdfs_tracker_extra_settings") or {}).get("use_trunk_file", "no")
-            ).lower()
-            in ("true", "yes", "on", "1"),
+            "tracker_switches": [
+                name
+                for name, value in (host.get("fastdfs_tracker_extra_settings") or {}).items()
+                if str(value).lower() in ("true", "yes", "on", "1")
+            ],
             "priority": whole(host.get("image_cluster_director_priority")),
             "networks": networks_of([_link(facts, each) for each in facts.get("interfaces", [])]),
             "vip_networks": vip_networks(host.get("image_cluster_vip_interface"), facts),

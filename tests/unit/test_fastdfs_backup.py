@@ -216,6 +216,15 @@ def test_a_file_that_is_not_what_its_name_tells_is_set_aside_and_asked_for_again
     assert receiver.again == []
 
 
+def test_nothing_is_forgotten_however_much_did_not_come(storage, backup, inbox):
+    names = [storage.name(f"image {number}".encode()) for number in range(700)]
+    (backup / "inbox/image1/00000000-0-99.list").write_text("".join(f"{name}\n" for name in names))
+    receiver = inbox()
+    receiver.step()
+    assert receiver.again == names
+    assert (backup / "state/image1").read_text().splitlines() == ["00000000-0-99", *names]
+
+
 def test_what_was_deleted_before_it_could_be_shipped_is_not_asked_for(storage, backup, run):
     storage.path(storage.upload(b"gone")).unlink()
     kept = storage.upload(b"kept")

@@ -23,60 +23,21 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import wire
-from durable import flush, write
+from exchange import POSITION, Item, items, replace
 
-POSITION = r"[0-9a-f]{8}-\d{1,6}-\d{1,19}"
-LISTED = re.compile(rf"^(?P<position>{POSITION})(?P<again>\.again-\d{{1,20}})?\.list$")
-ITEM = re.compile(
-    rf"^(?P<gone>gone )?(?:(?P<version>{POSITION}) )?"
-    r"(?P<name>M[0-9A-F]{2}/[0-9A-F]{2}/[0-9A-F]{2}/[A-Za-z0-9_-][A-Za-z0-9_.-]{33,127})$"
-)
+LISTED = re.compile(rf"^(?P<position>{POSITION})(?P<again>\.again-\d{{1,20}})?\.list\Z")
 NOTHING = "00000000-0-0"
 PAUSE = 0.3  # seconds between looks
 RETRY = 5  # seconds after trouble
 CHUNK = 1 << 20
 MAX_LIST = 1 << 20  # bytes
-MAX_AGAIN = 500  # names
 
 
 class Wrong(Exception):
     """What is wrong with a file, in words."""
-
-
-class Item(NamedTuple):
-    """A line of a list: a file, which state of it when it may change, and whether it was gone before it could be shipped."""
-
-    name: str
-    version: str = ""
-    gone: bool = False
-
-    @property
-    def below(self) -> str:
-        """The folder of the archive's root that it belongs to."""
-        return "versions" if self.version else "archive"
-
-    @property
-    def place(self) -> str:
-        """Where it lies in the inbox."""
-        return f"versions/{self.version}/{self.name}" if self.version else self.name
-
-    @property
-    def asked(self) -> str:
-        """How it is asked for again."""
-        return f"{self.version} {self.name}".strip()
-
-
-def items(text: str) -> list[Item]:
-    """The lines of a list; those that are none are left out, whoever wrote them."""
-    found = []
-    for line in text.splitlines():
-        match = ITEM.match(line)
-        if match:
-            found.append(Item(match["name"], match["version"] or "", bool(match["gone"])))
-    return found
 
 
 class Proof:
@@ -135,6 +96,15 @@ def open_below(box: int, path: str) -> BinaryIO:
     return os.fdopen(file, "rb")
 
 
+def flush(path: str) -> None:
+    """What is in this file, or what was made and renamed in this folder, is on its disk."""
+    at = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(at)
+    finally:
+        os.close(at)
+
+
 class Inbox:
     """What one storage ships."""
 
@@ -177,15 +147,19 @@ class Inbox:
             again = dict.fromkeys(self.again)
             new = {}
             for item in listed:
-                again.pop(item.asked, None)
-                if not item.gone and not self._copy(box, item, new) and len(again) < MAX_AGAIN:
-                    again[item.asked] = None
+                wanted = str(item._replace(gone=False))
+                again.pop(wanted, None)
+                if not item.gone and not self._copy(box, item, new):
+                    again[wanted] = None
             self._keep(new)
             self.again = list(again)
             match = LISTED.match(name)
             if not match["again"]:
                 self.position = match["position"]
-            write(self.state, "".join(f"{line}\n" for line in [self.position, *self.again]))
+            replace(self.state, "".join(f"{line}\n" for line in [self.position, *self.again]))
+            # The storage may forget what stands there.
+            flush(self.state)
+            flush(os.path.dirname(self.state))
             # Not before: after a power cut the same list is gone through again.
             for item in listed:
                 with suppress(OSError), folder_of(box, item.place) as (folder, file_name):
@@ -199,7 +173,9 @@ class Inbox:
 
         Trouble with this host's own disk is raised, so that nothing is given up for it.
         """
-        kept = os.path.join(self.root, item.below, self.group, item.name, *filter(None, [item.version]))
+        kept = os.path.join(
+            self.root, "versions" if item.version else "archive", self.group, item.name, item.version
+        ).rstrip("/")
         if kept in new or os.path.exists(kept):
             return True
         beside = os.path.join(os.path.dirname(kept), f".{os.path.basename(kept)}.new")
@@ -262,7 +238,7 @@ def main() -> None:
         Inbox(settings["root"], storage, each["group"], each["sources"])
         for storage, each in settings["storages"].items()
     ]
-    trouble = ""
+    trouble = told = ""
     while True:
         worked, said = False, ""
         for inbox in inboxes:
@@ -274,10 +250,12 @@ def main() -> None:
             print(f"{said}. It is tried again every {RETRY} s; the inboxes keep what has come.", flush=True)
         if trouble and not said:
             print("It works again.", flush=True)
-        trouble = said
-        write(
-            os.path.join(settings["root"], "state", "keep.json"), json.dumps(state(inboxes, trouble)) + "\n"
-        )
+        trouble, text = said, json.dumps(state(inboxes, said)) + "\n"
+        if text != told:
+            # On a full disk this can wait.
+            with suppress(OSError):
+                replace(os.path.join(settings["root"], "state", "keep.json"), text)
+                told = text
         time.sleep(RETRY if said else 0 if worked else PAUSE)
 
 

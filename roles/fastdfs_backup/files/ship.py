@@ -24,14 +24,9 @@ import zlib
 from typing import NamedTuple
 
 import wire
-from durable import write
+from exchange import NAME, Item, items, listing, replace
 
-LINE = re.compile(
-    r"^(\d{1,11}) ([A-Za-z]) ((M[0-9A-F]{2})/([0-9A-F]{2}/[0-9A-F]{2}/[A-Za-z0-9_.-]{1,128}))( .*)?$"
-)
-AGAIN = re.compile(
-    r"^(?:([0-9a-f]{8}-\d{1,6}-\d{1,19}) )?(M[0-9A-F]{2}/[0-9A-F]{2}/[0-9A-F]{2}/[A-Za-z0-9_.-]{1,128})$"
-)
+LINE = re.compile(rf"^(\d{{1,11}}) ([A-Za-z]) ({NAME})( .*)?$")
 # Create, append, update (metadata), modify, truncate, link. Deletes are for the storages.
 SHIPPED = "CAUMTL"
 BATCH = 500  # lines
@@ -63,34 +58,22 @@ class Position(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A line of the binlog that is to be shipped. ``version`` is empty for a file that never changes, else it tells this state from others."""
+    """A line of the binlog that is to be shipped, and its time in Unix seconds."""
 
     time: int
-    name: str
-    version: str = ""
-
-    def __str__(self) -> str:
-        """How lists name it."""
-        return f"{self.version} {self.name}".strip()
+    item: Item
 
 
 def entry(line: str, position: Position, group: str) -> Entry | None:
-    """What has to be shipped for ``line``, which ends at ``position``."""
+    """What has to be shipped for ``line``, which ends at ``position``. What may change is shipped as the state that this line speaks of."""
     match = LINE.match(line)
     if not match or match[2] not in SHIPPED:
         return None
-    name = match[3]
     try:
-        proves = match[2] == "C" and wire.file_id(f"{group}/{name}").size is not None
+        proves = match[2] == "C" and wire.file_id(f"{group}/{match[3]}").size is not None
     except wire.WireError:
         proves = False
-    return Entry(int(match[1]), name, "" if proves else str(position))
-
-
-def again_entry(line: str) -> Entry:
-    """What the archive asks for: a name, or the version of one."""
-    version, name = AGAIN.match(line).groups()
-    return Entry(0, name, version or "")
+    return Entry(int(match[1]), Item(match[3], "" if proves else str(position)))
 
 
 class Binlog:
@@ -148,6 +131,7 @@ class Shipper:
         self.shipped = 0
         self.waiting: dict[Position, int] = {}  # by the position behind a batch, the time of its first line
         self.said = ""
+        self.told: dict = {}
 
     def _run(self, words: list[str], text: str = "") -> str:
         ran = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
@@ -188,41 +172,38 @@ class Shipper:
             for position, since in self.waiting.items()
             if position.born == done.born and position > done
         }
-        again = [again_entry(line) for line in answer[1:] if AGAIN.match(line)]
+        again = items("\n".join(answer[1:]))
         if again and self.asked - self.repeated > RETRY:
             self.repeated = self.asked
             self.ship(again[:BATCH], f"{self.sent}.again-{time.time_ns()}")
 
-    def ship(self, entries: list[Entry], named: str) -> None:
+    def ship(self, wanted: list[Item], named: str) -> None:
         """Files, and then the list of them."""
         shutil.rmtree(self.stage, ignore_errors=True)
         os.makedirs(self.stage)
-        lines, by_path, versions = {}, {}, []
-        for each in entries:
-            top, name = each.name.split("/", 1)
+        listed, versions = [], []
+        by_path: dict[str, list[str]] = {}
+        for item in wanted:
+            top, name = item.name.split("/", 1)
             source = os.path.join(self.settings["paths"][int(top[1:], 16)], "data", name)
-            if not os.path.exists(source):
-                # Deleted before it could be shipped.
-                lines[f"gone {each}"] = None
-            elif each.version:
-                place = f"versions/{each.version}/{each.name}"
-                os.makedirs(os.path.dirname(os.path.join(self.stage, place)), exist_ok=True)
-                shutil.copy2(source, os.path.join(self.stage, place))
-                versions.append(place)
-                lines[str(each)] = None
+            # It may have been deleted before it could be shipped.
+            listed.append(item._replace(gone=not os.path.exists(source)))
+            if listed[-1].gone:
+                continue
+            if item.version:
+                staged = os.path.join(self.stage, item.place)
+                os.makedirs(os.path.dirname(staged), exist_ok=True)
+                shutil.copy2(source, staged)
+                versions.append(item.place)
             else:
                 by_path.setdefault(top, []).append(name)
-                lines[str(each)] = None
         for top, names in by_path.items():
-            self._rsync(
-                os.path.join(self.settings["paths"][int(top[1:], 16)], "data") + "/", f"{top}/", names
-            )
-        listed = f"{named}.list"
-        write(os.path.join(self.stage, listed), "".join(f"{line}\n" for line in lines))
+            self._rsync(f"{self.settings['paths'][int(top[1:], 16)]}/data/", f"{top}/", names)
         if versions:
             self._rsync(f"{self.stage}/", "./", versions)
-        self._rsync(f"{self.stage}/", "./", [listed])
-        self.shipped += len(lines)
+        replace(os.path.join(self.stage, f"{named}.list"), listing(listed))
+        self._rsync(f"{self.stage}/", "./", [f"{named}.list"])
+        self.shipped += len(listed)
 
     def step(self) -> bool:
         """Ships what is new, once it is known what the archive has. False when there was nothing, or when the archive has enough to do."""
@@ -233,7 +214,7 @@ class Shipper:
             if not self.waiting:
                 self.moved = time.monotonic()
             self.waiting.setdefault(behind, entries[0].time)
-            self.ship(entries, str(behind))
+            self.ship([each.item for each in entries], str(behind))
         # Lines that are not shipped are passed without a word; after a restart they are passed again.
         moved, self.sent = behind != self.sent, behind
         if self.waiting or time.monotonic() - self.asked > ASK_EVERY:
@@ -251,17 +232,18 @@ class Shipper:
             "shipped": self.shipped,
             "trouble": trouble,
         }
-        text = json.dumps(state)
         if trouble and trouble != self.said:
             print(f"{trouble}. It is tried again every {RETRY} s; nothing is lost meanwhile.", flush=True)
         if self.said and not trouble:
             print("It works again.", flush=True)
         self.said = trouble
-        write(os.path.join(self.state, "state.json"), f"{text}\n")
-        write(
-            os.path.join(self.state, "fastdfs_backup.prom"),
-            f"fastdfs_backup_lag_seconds {lag}\nfastdfs_backup_shipped_total {self.shipped}\nfastdfs_backup_trouble {int(bool(trouble))}\n",
-        )
+        if state != self.told:
+            self.told = state
+            replace(os.path.join(self.state, "state.json"), json.dumps(state) + "\n")
+            replace(
+                os.path.join(self.state, "fastdfs_backup.prom"),
+                f"fastdfs_backup_lag_seconds {lag}\nfastdfs_backup_shipped_total {self.shipped}\nfastdfs_backup_trouble {int(bool(trouble))}\n",
+            )
 
 
 def main() -> None:

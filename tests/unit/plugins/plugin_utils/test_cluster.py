@@ -337,14 +337,18 @@ def test_a_backup_host_is_nothing_else():
     assert "tracker1 is in fastdfs_backups and in fastdfs_trackers, fastdfs_clients: " in sentence
 
 
-def test_what_lies_in_trunk_files_cannot_be_backed_up():
+@pytest.mark.parametrize("name", ["use_trunk_file", "use_storage_id"])
+def test_what_cannot_be_shipped_is_not_promised(name):
     groups = {"fastdfs_backups": ["backup1"]}
-    trunk = {"ansible_host": "10.0.0.4", "fastdfs_tracker_extra_settings": {"use_trunk_file": "true"}}
+    switched = {
+        "ansible_host": "10.0.0.4",
+        "fastdfs_tracker_extra_settings": {name: "true", "slot_min_size": 1},
+    }
     backup1 = {"backup1": {"ansible_host": "10.0.0.5"}}
     assert said(hostvars=backup1, groups=groups) == []
-    (sentence,) = said(hostvars=backup1 | {"tracker1": trunk}, groups=groups)
-    assert "fastdfs_tracker_extra_settings of tracker1 has use_trunk_file" in sentence
-    assert said(hostvars={"tracker1": trunk}) == []
+    (sentence,) = said(hostvars=backup1 | {"tracker1": switched}, groups=groups)
+    assert f"fastdfs_tracker_extra_settings of tracker1 has {name}, and " in sentence
+    assert said(hostvars={"tracker1": switched}) == []
 
 
 def test_storages_and_backups_know_each_other_s_keys():
