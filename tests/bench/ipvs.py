@@ -92,11 +92,12 @@ def measure(services: int) -> dict:
     lines = [step.line for step in steps]
     text = "".join(f"{line}\n" for line in lines)
     again = Ipvsadm()
-    host = run.Host(again, run.loaded, lambda: None)
+    host = run.Host(again, run.loaded, lambda: None, run.shown)
+    bare = run.Host(Ipvsadm(), run.loaded, lambda: None, run.shown)
 
     writing = {
         "restore": lambda: restore(text),
-        "apply": lambda: run._apply(Ipvsadm(), Table(), after, steps, asked),
+        "apply": lambda: run._apply(bare, Table(), after, steps, asked),
         "read": lambda: run.read(Ipvsadm()),
     }
     found = fastest(writing, before=clear)

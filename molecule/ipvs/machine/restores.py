@@ -6,6 +6,7 @@ import json
 import sys
 
 import network
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run import shown
 from table import restore
 
 CLEAR = "-C\n--set 900 120 300\n"
@@ -25,7 +26,7 @@ def main() -> None:
             # The daemons first: the kernel refuses some tables beside them.
             restore("--stop-daemon master\n--stop-daemon backup\n" + CLEAR)
             status, output, errors = restore(text)
-            found.append([status, output, errors, restore(reading)[1]])
+            found.append([status, output, errors, restore(reading)[1], shown()])
         restore("--stop-daemon master\n--stop-daemon backup\n" + CLEAR)
     finally:
         network.ip(["netns delete restores"])

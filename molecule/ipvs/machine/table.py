@@ -14,6 +14,7 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run impo
     loaded,
     offered,
     reconcile,
+    shown,
 )
 
 EVERYTHING = ["0.0.0.0/0", "::/0", "fwmark:1-4294967295"]
@@ -27,7 +28,7 @@ def restore(text: str) -> tuple[int, str, str]:
 
 
 def host(ipvsadm=restore) -> Host:
-    return Host(ipvsadm, loaded, lambda: offered(os.uname().release))
+    return Host(ipvsadm, loaded, lambda: offered(os.uname().release), shown)
 
 
 def hold(services: list, ipvsadm=restore, **rest) -> Outcome:

@@ -47,6 +47,7 @@ def test_from_any_table_to_any_other(machine, rounds):
 
 def test_the_fake_ipvsadm_is_like_the_real_one(machine, rounds):
     import commands  # noqa: PLC0415
+    from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs import proc  # noqa: PLC0415
     from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run import READ  # noqa: PLC0415
     from fake_ipvsadm import FakeIpvsadm  # noqa: PLC0415
 
@@ -55,10 +56,11 @@ def test_the_fake_ipvsadm_is_like_the_real_one(machine, rounds):
     texts = [commands.text(draw.random()) for _number in range(rounds(150))]
     real = machine("restores.py", {"texts": texts, "read": READ})
     different = []
-    for text, (status, output, errors, listing) in zip(texts, real):
+    for text, (status, output, errors, listing, shown) in zip(texts, real):
         fake = FakeIpvsadm()
         pretended = fake(text)
-        made, is_real = commands.state(fake(read)[1]), commands.state(listing)
+        made = commands.state(fake(read)[1]), proc.read(fake.proc())
+        is_real = commands.state(listing), proc.read(shown)
         if (pretended, made) != ((status, output, errors), is_real):
             different.append((text, pretended, (status, output, errors), made, is_real))
     if different:

@@ -55,7 +55,12 @@ def call(monkeypatch, run):
     """A function that runs a module against a fake ipvsadm (None: not installed) and returns its result."""
 
     def with_fake(module, fake: FakeIpvsadm | None, loaded: bool = False, **values) -> dict:
-        machine = Host(fake, lambda: fake.loaded if fake else loaded, lambda: SCHEDULERS)
+        machine = Host(
+            fake,
+            lambda: fake.loaded if fake else loaded,
+            lambda: SCHEDULERS,
+            fake.proc if fake else lambda: "",
+        )
         monkeypatch.setattr(module, "host", lambda _module: machine)
         return run(module, **values)
 

@@ -56,6 +56,7 @@ WITHOUT_VALUE = {"-6", "-o", "-g", "-i", "-m", "-n", "--tun-csum", "--tun-nocsum
 # The states of connections that the kernel counts as active. A template of a persistent service is not counted.
 ACTIVE = {"SYN_RECV", "SYN_SENT", "SYNACK", "ESTABLISHED"}
 TEMPLATE = "NONE"
+TICKS = 250  # a second, in the kernels of Debian
 
 
 class Exit(Exception):
@@ -325,6 +326,36 @@ class FakeIpvsadm:
         if verb == "-L":
             return self.listing(options)
         return [line for name in sorted(self.virtuals, key=self.order) for line in self.saved(name)]
+
+    def proc(self) -> str:
+        """/proc/net/ip_vs, which the kernel prints itself: the newest service and real server first, and much left out."""
+        lines = [
+            "IP Virtual Server version 1.2.1 (size=4096)",
+            "Prot LocalAddress:Port Scheduler Flags",
+            "  -> RemoteAddress:Port Forward Weight ActiveConn InActConn",
+        ]
+        for name, virtual in reversed(self.virtuals.items()):
+            ops = "ops " if virtual.ops and not (name[0] != "FWM" and self.is_ipv6(name)) else ""
+            line = (
+                f"FWM  {name[2]:08X} " if name[0] == "FWM" else f"{name[0]:<4} {self.hex(name[1], name[2])} "
+            )
+            line += f"{virtual.scheduler} {ops}"
+            if virtual.timeout:
+                ipv4 = "." in virtual.netmask
+                mask = int(ipaddress.ip_address(virtual.netmask)) if ipv4 else int(virtual.netmask) << 24
+                line += f"persistent {virtual.timeout * TICKS} {mask:08X}"
+            lines.append(line)
+            for (address, port), dest in reversed(virtual.dests.items()):
+                forward = {"-g": "Route", "-i": "Tunnel", "-m": "Masq"}[dest.forward]
+                active, inactive = self.counts(name, (address, port))
+                shown = f"{forward:<7} {dest.weight:<6} {active:<10} {inactive:<10}"
+                lines.append(f"  -> {self.hex(address, port)}      {shown}")
+        return "".join(f"{line}\n" for line in lines)
+
+    @staticmethod
+    def hex(address: str, port: int) -> str:
+        ip = ipaddress.ip_address(address)
+        return f"[{ip.exploded}]:{port:04X}" if ip.version == 6 else f"{int(ip):08X}:{port:04X}"
 
     def listing(self, options: dict[str, str]) -> list[str]:
         numbers = {

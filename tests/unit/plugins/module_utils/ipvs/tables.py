@@ -23,7 +23,7 @@ FLAGS = {"mh": ["mh-port", "mh-fallback", "flag-1"], "sh": ["sh-port", "sh-fallb
 
 
 def host(fake: FakeIpvsadm, offered: frozenset[str] | None = SCHEDULERS | {"pe_sip"}) -> Host:
-    return Host(fake, lambda: fake.loaded, lambda: offered)
+    return Host(fake, lambda: fake.loaded, lambda: offered, fake.proc)
 
 
 def apply(fake: FakeIpvsadm, wanted: Desired, rules: Policy | None = None, check: bool = False) -> Outcome:

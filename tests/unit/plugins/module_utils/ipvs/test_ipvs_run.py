@@ -41,13 +41,24 @@ def test_one_process_reads_and_one_writes():
     ("before", "after", "listed"),
     [({}, {}, False), ({"upper_threshold": 9}, {}, True), ({}, {"upper_threshold": 9}, True)],
 )
-def test_thresholds_are_read_back_where_there_are_any(before, after, listed):
+def test_ipvsadm_lists_what_the_kernels_short_listing_leaves_out_and_nothing_else(before, after, listed):
     fake = FakeIpvsadm()
     apply(fake, desired([{**WEB, "servers": [{**A, **before}]}]))
     fake.calls.clear()
     apply(fake, desired([{**WEB, "servers": [{**A, **after}, B]}]))
     assert len(fake.calls) == 2
+    assert ("-S -n" in fake.calls[1]) is listed
     assert ("--thresholds" in fake.calls[1]) is listed
+
+
+@pytest.mark.parametrize("text", ["", "IP Virtual Server version 1.2.1 (size=4096)\n"])
+def test_a_short_listing_that_tells_nothing_is_not_believed(text):
+    fake = FakeIpvsadm()
+    machine = Host(fake, lambda: True, lambda: SCHEDULERS, lambda: text)
+    reconcile(machine, desired([WEB]), Policy())
+    gone = reconcile(machine, desired([{**WEB, "state": "absent"}]), Policy())
+    assert gone.after.services == {}
+    assert sum("-S -n" in call for call in fake.calls) >= 3
 
 
 def test_thresholds_that_somebody_sets_meanwhile_are_seen():
@@ -59,7 +70,7 @@ def test_thresholds_that_somebody_sets_meanwhile_are_seen():
             fake("-A -t 192.0.2.1:81 -s wrr\n-a -t 192.0.2.1:81 -r 10.0.0.1:81 -x 9\n")
         return fake(text)
 
-    machine = Host(busy, lambda: True, lambda: SCHEDULERS)
+    machine = Host(busy, lambda: True, lambda: SCHEDULERS, fake.proc)
     with pytest.raises(IpvsError, match=r"real server 10\.0\.0\.1:81 "):
         reconcile(machine, desired([WEB, {**WEB, "port": 81}]), Policy())
 
@@ -224,7 +235,7 @@ def test_a_line_that_ends_ipvsadm_early_is_found_out():
     def dies_on_a_flag(text: str) -> tuple[int, str, str]:
         return fake(text.replace("-b flag-3", "-b flag-9"))
 
-    machine = Host(dies_on_a_flag, lambda: True, lambda: SCHEDULERS)
+    machine = Host(dies_on_a_flag, lambda: True, lambda: SCHEDULERS, fake.proc)
     wanted = desired([WEB, {**WEB, "port": 81, "scheduler_flags": ["flag-3"]}, {**WEB, "port": 82}])
     with pytest.raises(IpvsError, match=r"tcp 192\.0\.2\.1:81 \(-A .*was put back"):
         reconcile(machine, wanted, Policy())
@@ -240,7 +251,7 @@ def test_what_others_do_meanwhile_is_left_alone():
             fake("-A -t 192.0.2.9:9 -s rr\n-a -t 192.0.2.1:80 -r 10.0.0.9:80\n")
         return fake(text)
 
-    machine = Host(busy, lambda: True, lambda: SCHEDULERS)
+    machine = Host(busy, lambda: True, lambda: SCHEDULERS, fake.proc)
     outcome = reconcile(machine, desired([WEB, {**WEB, "port": 81}]), Policy())
     assert ServiceId("tcp", "ipv4", "192.0.2.9", 9) in outcome.after.services
     assert len(fake.virtuals["TCP", "192.0.2.1", 80].dests) == 3
