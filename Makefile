@@ -13,7 +13,7 @@ help:
 	'make test                    lint, unit tests, sanity and the Molecule scenarios' \
 	'make test-all                the same, the scenarios ha, forwarding and trixie, and ten times as many random cases in a real kernel' \
 	'make checks                  lint, unit tests and sanity only' \
-	'make scenario-NAME           one Molecule scenario: default, ha, ipvs, forwarding or trixie' \
+	'make scenario-NAME           one Molecule scenario: default, ipvs, storage, ha, forwarding or trixie' \
 	'make bench-ipvs              what the IPVS module costs beside ipvsadm itself' \
 	'make bench-ha                what readers miss when directors and image servers go away' \
 	'make lab [INVENTORY=path]    boot the hosts only' \

@@ -8,9 +8,11 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +21,10 @@ import pytest
 import testinfra
 
 PROJECT = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))
+
+from traffic import Ledger, give, until  # noqa: E402
+
 LAB = PROJECT / ".ansible" / "lab"
 INVENTORY = os.environ.get("IMAGEOPS_INVENTORY", str(PROJECT / "inventories" / "demo"))
 OVERLAY = Path(os.environ.get("MOLECULE_SCENARIO_DIRECTORY", "")) / "inventory"
@@ -180,3 +186,38 @@ def power_cut(power):
         power.on(*names)
 
     return cut
+
+
+@pytest.fixture(scope="session")
+def wait():
+    """wait(reached, "what is not so", seconds): fails when it has not been so after that time."""
+    return until
+
+
+@pytest.fixture(scope="session")
+def writing(nodes, hostvars):
+    """with writing() as ledger: … — a client uploads meanwhile, and keeps a ledger of what was acknowledged."""
+    client = nodes("fastdfs_clients")[0]
+    uploader = give(client, "ledger")
+    groups = {host.name: hostvars(host.name)["fastdfs_storage_group"] for host in nodes("fastdfs_storages")}
+    keepers = {
+        host.name: [f"{give(host, 'ledger')} check --group {groups[host.name]} --store /data/fastdfs"]
+        for host in nodes("fastdfs_storages")
+    }
+    for host in nodes("fastdfs_backups"):
+        check = f"{give(host, 'ledger')} check --archive /srv/fastdfs-backup/archive"
+        keepers[host.name] = [f"{check} --group {group}" for group in sorted(set(groups.values()))]
+
+    @contextmanager
+    def write() -> Iterator[Ledger]:
+        # At the end only the ledger is asked to stop, and not the upload that it has begun.
+        unit = "systemd-run --quiet --collect --property=KillMode=mixed --unit=ledger"
+        client.check_output(f"rm -f /var/tmp/ledger.jsonl; {unit} {uploader} upload /var/tmp/ledger.jsonl")
+        ledger = Ledger(keepers)
+        try:
+            yield ledger
+        finally:
+            client.check_output("systemctl stop ledger")
+            ledger.lines = client.check_output("cat /var/tmp/ledger.jsonl").splitlines()
+
+    return write

@@ -125,13 +125,13 @@ def test_a_server_is_drained(profile, directors, begin, reading):
         directors.settle()
         with reading(downloads=20, rate=60000) as seen:
             began = time.monotonic()
-            assert begin(PROJECT / "playbooks" / "drain.yml", "-e", "server=image3")().status == 0
+            assert begin(PROJECT / "playbooks" / "drain.yml", "-e", "server=image2")().status == 0
             seconds.append(time.monotonic() - began)
         lost += len(seen.losses())
         with reading() as seen:
             pass
-        late += "image3" in seen.report["new"]["servers"]
-        assert begin(PROJECT / "playbooks" / "undrain.yml", "-e", "server=image3")().status == 0
+        late += "image2" in seen.report["new"]["servers"]
+        assert begin(PROJECT / "playbooks" / "undrain.yml", "-e", "server=image2")().status == 0
     head(
         f"an image server is drained under downloads of 5 s, timers {profile}",
         "rounds with losses",

@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-PROJECT = Path(__file__).parents[3]
-TOOLS = PROJECT / "tests" / "tools"
-
-
-def until(reached: Callable[[], object], what: str, seconds: float = 60) -> float:
-    """The seconds until ``reached`` was true."""
-    began = time.monotonic()
-    while not reached():
-        assert time.monotonic() - began < seconds, f"after {seconds} s: {what}"
-        time.sleep(0.2)
-    return time.monotonic() - began
-
-
-@pytest.fixture(scope="session")
-def wait():
-    """wait(reached, "what is not so", seconds): fails when it has not been so after that time."""
-    return until
+from traffic import give, until
 
 
 class Directors(NamedTuple):
@@ -148,20 +129,6 @@ def image(nodes):
     client.run(f"fdfs_delete_file /etc/fdfs/client.conf {file_id}; rm /var/tmp/ha.jpg")
 
 
-def ask(name: str, command: str, text: str) -> subprocess.CompletedProcess:
-    """A command on a host of the lab that reads this text."""
-    reached = ["ssh", "-F", str(PROJECT / ".ansible" / "lab" / "ssh_config"), name, command]
-    return subprocess.run(reached, input=text, capture_output=True, text=True, check=False)
-
-
-def give(host, tool: str) -> str:
-    """A tool of tests/tools on a host of the lab, and how it is run there."""
-    path = f"/var/tmp/{tool}"
-    done = ask(host.name, f"cat >{path}", (TOOLS / tool).read_text())
-    assert done.returncode == 0, done.stderr
-    return f"python3 {path}"
-
-
 @pytest.fixture(scope="session")
 def reading(nodes, vips, image):
     """with reading(downloads=20) as seen: … — a reader asks on new and on kept connections meanwhile, and holds slow downloads open."""
@@ -190,58 +157,3 @@ def reading(nodes, vips, image):
             seen.report = json.loads(reader.check_output("cat /var/tmp/prober.json"))
 
     return read
-
-
-class Ledger:
-    """What a writer was told is stored, and what the storages have of it."""
-
-    def __init__(self, storages: dict) -> None:
-        self.lines: list[str] = []
-        self.storages = storages
-
-    @property
-    def acknowledged(self) -> int:
-        return sum('"id"' in line for line in self.lines)
-
-    @property
-    def failed(self) -> int:
-        return sum('"failed"' in line for line in self.lines)
-
-    def missing(self, seconds: float = 60) -> dict[str, dict]:
-        """The storages that lack an acknowledged image, or have another content, after replication had so much time."""
-        text = "\n".join(self.lines)
-        deadline = time.monotonic() + seconds
-        while True:
-            wrong = {}
-            for name, (group, ledger) in self.storages.items():
-                done = ask(name, f"{ledger} check --group {group} --store /data/fastdfs", text)
-                if done.returncode:
-                    wrong[name] = json.loads(done.stdout)
-            if not wrong or time.monotonic() > deadline:
-                return wrong
-            time.sleep(1)
-
-
-@pytest.fixture(scope="session")
-def writing(nodes, hostvars):
-    """with writing() as ledger: … — a client uploads meanwhile, and keeps a ledger of what was acknowledged."""
-    client = nodes("fastdfs_clients")[0]
-    uploader = give(client, "ledger")
-    storages = {
-        host.name: (hostvars(host.name)["fastdfs_storage_group"], give(host, "ledger"))
-        for host in nodes("fastdfs_storages")
-    }
-
-    @contextmanager
-    def write() -> Iterator[Ledger]:
-        # At the end only the ledger is asked to stop, and not the upload that it has begun.
-        unit = "systemd-run --quiet --collect --property=KillMode=mixed --unit=ledger"
-        client.check_output(f"rm -f /var/tmp/ledger.jsonl; {unit} {uploader} upload /var/tmp/ledger.jsonl")
-        ledger = Ledger(storages)
-        try:
-            yield ledger
-        finally:
-            client.check_output("systemctl stop ledger")
-            ledger.lines = client.check_output("cat /var/tmp/ledger.jsonl").splitlines()
-
-    return write

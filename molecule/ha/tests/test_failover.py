@@ -109,7 +109,7 @@ def test_a_dead_image_server_is_removed_and_then_nobody_waits_for_it(
 
 
 def test_a_drain_lets_downloads_end_and_sends_nobody_new(directors, begin, hostvars, reading):
-    server, address = "image3", hostvars("image3")["ansible_host"]
+    server, address = "image2", hostvars("image2")["ansible_host"]
     directors.settle()
     with reading(downloads=20, rate=60000) as seen:
         played = begin(PROJECT / "playbooks" / "drain.yml", "-e", f"server={server}")()
@@ -132,7 +132,7 @@ def test_forged_adverts_from_a_strangers_address_move_nothing(directors, node, h
     directors.settle()
     before = directors.transitions()
     targets = " ".join(hostvars(name)["ansible_host"] for name in directors.pair)
-    sent = node("tracker2").check_output(f"python3 - {targets} <<'EOF'\n{FORGER}\nEOF")
+    sent = node("tracker1").check_output(f"python3 - {targets} <<'EOF'\n{FORGER}\nEOF")
     assert sent == "1000"
     time.sleep(2)
     assert directors.transitions() == before

@@ -17,7 +17,7 @@ DRAIN = "/var/lib/nginx-image/drain"
     [
         ("update=kernel", "write one or more of system,nginx,fastdfs"),
         ("batch=none", "is no number of image servers"),
-        ("batch=4", "they are all the members"),
+        ("batch=2", "they are all the members"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_any_host_is_changed(begin, words, sentence):
@@ -49,7 +49,7 @@ def test_the_whole_cluster_is_updated_and_nobody_notices(directors, begin, nodes
     """It begins where the failed one stopped: with a drained server."""
     holder = directors.settle()
     with writing() as ledger, reading(downloads=10) as seen:
-        played = begin(UPDATE, "-e", "update=nginx", "-e", "batch=2")()
+        played = begin(UPDATE, "-e", "update=nginx", "-e", "batch=1")()
     assert played.status == 0, played.said
     assert directors.settle() != holder
     assert seen.losses() == {}
