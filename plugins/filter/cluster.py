@@ -28,6 +28,7 @@ class FilterModule:
             "cluster_problems": cluster_problems.problems,
             "pool_away": pool.pool_away,
             "pool_drained": pool.pool_drained,
+            "pool_order": pool.pool_order,
             "pool_serving": pool.pool_serving,
             "pool_stands": pool.pool_stands,
             "pool_weights": pool.pool_weights,

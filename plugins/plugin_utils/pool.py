@@ -8,6 +8,9 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.parse import parse
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.proc import reorder
+
 Services = Sequence[Mapping[str, Any]]
 
 
@@ -68,6 +71,15 @@ def pool_drained(table: Services, plan: Mapping[str, Any]) -> list[str]:
     """The image servers that stand in ``table`` with the weight 0 only, so that they get no new connections."""
     weights = {host: pool_weights(table, plan, host) for host in plan["roles"]["image_servers"]}
     return [host for host, each in weights.items() if each and not any(each)]
+
+
+def pool_order(own: str, holder: str) -> list[str]:
+    """Lines for ``ipvsadm -R`` after which a director's hashing services choose as those of the director that carries the VIPs.
+
+    Both are what a director printed: /proc/net/ip_vs, a line ``=``, and ipvsadm's listings of rules and thresholds.
+    """
+    listing, _separator, rules = own.partition("\n=\n")
+    return reorder(parse(rules).table(), listing, holder.partition("\n=\n")[0])
 
 
 def pool_away(plan: Mapping[str, Any], batch: int) -> list[list[str]]:

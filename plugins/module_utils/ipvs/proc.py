@@ -19,8 +19,10 @@ from functools import lru_cache
 from typing import Dict, Set, Tuple
 
 from .model import FWMARK, Server, Service, Table
+from .render import delete_server_line, server_line
 
 PATH = "/proc/net/ip_vs"
+HASHING = ("mh", "sh")
 _FORWARDS = {"dr": "Route", "tunnel": "Tunnel", "nat": "Masq"}
 
 # Real servers (address and port, forwarding, weight) by what stands in the line of their service.
@@ -50,15 +52,41 @@ def shown(table: Table) -> Shown:
 
 
 def read(text: str) -> Shown:
-    """What the file shows. Its first three lines are headers."""
-    found: Shown = {}
-    servers: set[tuple[str, ...]] = set()
+    """What the file shows."""
+    return {service: set(servers) for service, servers in _lines(text).items()}
+
+
+def reorder(table: Table, text: str, other: str) -> list[str]:
+    """Lines for ipvsadm that bring the real servers of hashing services into the order that they have in ``other``.
+
+    ``text`` is the file that belongs to ``table``, ``other`` that of another director. Where two servers meet in a hash table, the order
+    decides: kernels with the same servers in another order do not choose alike. A server that is added again finds its connections.
+    """
+    lines = []
+    own, wanted = _lines(text), _lines(other)
+    for service in table.services.values():
+        key = _service(service)
+        order = [server[0] for server in wanted.get(key, [])]
+        servers = {_endpoint(each.address, each.port): each for each in service.servers.values()}
+        now = [server[0] for server in own.get(key, [])]
+        if service.scheduler not in HASHING or now == order or sorted(now) != sorted(order):
+            continue
+        # The kernel puts the newest first.
+        for server in map(servers.__getitem__, reversed(order)):
+            lines += [delete_server_line(service.id, server), server_line("-a", service.id, server)]
+    return lines
+
+
+def _lines(text: str) -> dict[tuple[str, ...], list[tuple[str, ...]]]:
+    """The words for each real server by those for its service. The first three lines are headers."""
+    found: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    servers: list[tuple[str, ...]] = []
     for line in text.splitlines()[3:]:
         words = line.split()
         if words[0] == "->":
-            servers.add((words[1], words[2], words[3]))
+            servers.append((words[1], words[2], words[3]))
         else:
-            servers = found.setdefault(tuple(words), set())
+            servers = found.setdefault(tuple(words), [])
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.pool import (
     pool_away,
     pool_drained,
+    pool_order,
     pool_serving,
     pool_stands,
     pool_weights,
@@ -95,3 +96,22 @@ def test_a_group_is_away_when_a_batch_takes_all_its_members():
     assert pool_away(plan, 2) == []
     plan["roles"] = {"image_servers": ["image1", "image3", "image4"]}
     assert pool_away(plan, 1) == [["image1"]]
+
+
+def test_a_directors_table_gets_the_order_of_the_one_with_the_vips():
+    head = "three lines\nthat are\nheaders\n"
+    first = "  -> 0A000002:0000      Route   1      0          0         \n"
+    second = "  -> 0A000003:0000      Route   2      0          0         \n"
+    rules = (
+        "\n=\n-A -f 1 -s mh -b mh-fallback\n-a -f 1 -r 10.0.0.2:0 -g -w 1\n-a -f 1 -r 10.0.0.3:0 -g -w 2\n"
+    )
+    own, holder = (
+        f"{head}FWM  00000001 mh \n{servers}{rules}" for servers in (first + second, second + first)
+    )
+    assert pool_order(own, holder) == [
+        "-d -f 1 -r 10.0.0.2:0",
+        "-a -f 1 -r 10.0.0.2:0 -g -w 1 -x 0 -y 0",
+        "-d -f 1 -r 10.0.0.3:0",
+        "-a -f 1 -r 10.0.0.3:0 -g -w 2 -x 0 -y 0",
+    ]
+    assert pool_order(own, own) == []

@@ -12,6 +12,7 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.model im
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.parse import parse
 from fake_ipvsadm import FakeIpvsadm
 from hypothesis import given
+from hypothesis import strategies as st
 from tables import apply, requests
 
 HEAD = """\
@@ -97,3 +98,28 @@ def test_whatever_is_told_is_told_alike(request):
     table = apply(fake, desired(**request)).after
     if proc.tells_all(table):
         assert proc.read(fake.proc()) == proc.shown(table)
+
+
+@given(st.permutations(range(5)), st.permutations(range(5)))
+def test_two_directors_get_one_order(mine, others):
+    def made(order, scheduler="mh"):
+        fake = FakeIpvsadm()
+        fake(
+            f"-A -f 1 -s {scheduler}\n"
+            + "".join(f"-a -f 1 -r 10.0.0.{last} -g -w {last + 1}\n" for last in order)
+        )
+        return fake
+
+    def table(fake):
+        return parse(fake("-S -n\n-L -n --thresholds\n")[1]).table()
+
+    own, other = made(mine), made(others)
+    before = table(own)
+    lines = proc.reorder(before, own.proc(), other.proc())
+    assert bool(lines) == (list(mine) != list(others))
+    own("".join(f"{line}\n" for line in lines))
+    assert own.proc() == other.proc()
+    assert table(own) == before
+    assert proc.reorder(before, own.proc(), made(mine[:4]).proc()) == []
+    round_robin = made(mine, "wrr")
+    assert proc.reorder(table(round_robin), round_robin.proc(), made(others, "wrr").proc()) == []
