@@ -9,6 +9,7 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import (
     cluster,
     cluster_problems,
     pool,
+    status,
     verify,
 )
 
@@ -32,6 +33,8 @@ class FilterModule:
             "pool_serving": pool.pool_serving,
             "pool_stands": pool.pool_stands,
             "pool_weights": pool.pool_weights,
+            "restore_wanted": backup.restore_wanted,
+            "status_lines": status.status_lines,
             "verify_direct": verify.direct_problems,
             "verify_requests": verify.requests_needed,
             "verify_spread": verify.spread_problems,

@@ -1,0 +1,74 @@
+# Copyright (c) imageops
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Prints as JSON what a storage or a backup host knows of itself. Read by ``python3 - STORE_PATH…`` on that host; it changes nothing.
+
+A storage's mark file for a peer, ``ADDRESS_PORT.mark``, has upstream's ``binlog_index=`` and ``binlog_offset=``: where it goes on sending.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import sys
+import time
+
+SYNC = "/var/lib/fastdfs/storage/data/sync"
+
+
+def disk(path: str) -> dict:
+    """Space of the file system below ``path`` in bytes; nothing when there is none."""
+    try:
+        said = os.statvfs(path)
+    except OSError:
+        return {"path": path}
+    return {
+        "path": path,
+        "total": said.f_blocks * said.f_frsize,
+        "free": said.f_bavail * said.f_frsize,
+        "files_free": said.f_favail,
+    }
+
+
+def mark(path: str) -> dict:
+    """How much of the binlog has not been sent to a peer: bytes, and the age in seconds of the first line of that."""
+    with open(path) as file:
+        values = dict(line.strip().split("=", 1) for line in file if "=" in line)
+    index, offset = int(values["binlog_index"]), int(values["binlog_offset"])
+    logs = [os.path.join(SYNC, f"binlog.{number:03}") for number in range(index, index + 1000)]
+    sizes = [os.path.getsize(log) for log in logs if os.path.exists(log)]
+    seconds = 0
+    if sum(sizes) > offset:
+        with open(logs[0], "rb") as log:
+            log.seek(offset)
+            first = log.readline().split(b" ")[0]
+        seconds = max(0, int(time.time()) - int(first)) if first.isdigit() else 0
+    address = os.path.basename(path).rsplit("_", 1)[0]
+    return {"peer": address, "bytes": sum(sizes) - offset, "seconds": seconds}
+
+
+def loaded(path: str) -> dict:
+    with open(path) as file:
+        return json.load(file)
+
+
+def main() -> None:
+    paths = sys.argv[1:]
+    ships = glob.glob("/var/lib/fastdfs/backup/*/state.json")
+    keeps = [
+        path for path in (os.path.join(each, "state", "keep.json") for each in paths) if os.path.exists(path)
+    ]
+    print(
+        json.dumps(
+            {
+                "disks": [disk(path) for path in paths],
+                "marks": [mark(path) for path in sorted(glob.glob(f"{SYNC}/*.mark"))],
+                "ships": {os.path.basename(os.path.dirname(path)): loaded(path) for path in sorted(ships)},
+                "keeps": [loaded(path) for path in keeps],
+            }
+        )
+    )
+
+
+main()

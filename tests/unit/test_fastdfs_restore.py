@@ -1,0 +1,172 @@
+"""Images come back from an archive under their names, with the real rsync and rrsync and no ssh."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from storage_disk import Storage
+
+ROLE = Path(__file__).parents[2] / "roles" / "fastdfs_backup"
+sys.path.insert(0, str(ROLE / "files"))
+
+import restore  # noqa: E402
+
+
+@pytest.fixture
+def storage(tmp_path):
+    made = Storage(tmp_path)
+    (made.base / "data/sync/binlog.index").write_text("0")
+    return made
+
+
+@pytest.fixture
+def archive(tmp_path, storage):
+    """archive(name, b"content") keeps a file; archive(name, b"content", "00000000-0-9") a state of one that may change."""
+    root = tmp_path / "backup"
+    for folder in ("archive/group1/M00", "versions/group1/M00"):
+        (root / folder).mkdir(parents=True)
+
+    def keep(name: str, content: bytes, state: str = "") -> None:
+        file = root / ("versions" if state else "archive") / "group1" / name / state
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        if state:
+            # The later, the newer.
+            os.utime(file, (1700000000 + int(state[-1]),) * 2)
+
+    keep.root = root
+    return keep
+
+
+@pytest.fixture
+def run(tmp_path, storage, archive, monkeypatch):
+    """run(names=…, since=…) plans and does; back come what was planned and how many files came."""
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\nshift\nSSH_ORIGINAL_COMMAND="$*" exec /usr/bin/rrsync -ro {archive.root}\n')
+    ssh.chmod(0o755)
+    monkeypatch.setattr(restore, "NOTED", str(tmp_path / "noted"))
+    # The user fastdfs need not exist here.
+    rsync = tmp_path / "bin" / "rsync"
+    rsync.parent.mkdir()
+    rsync.write_text(f'#!/bin/bash\nexec {shutil.which("rsync")} "${{@/--chown=*/--times}}"\n')
+    rsync.chmod(0o755)
+    monkeypatch.setenv("PATH", str(rsync.parent), prepend=os.pathsep)
+
+    def both(names: list[str] | None = None, since: int | None = None) -> tuple[dict, int]:
+        settings = {"group": "group1", "base_path": str(storage.base), "paths": [str(storage.store)]}
+        settings |= {"target": "backup1", "ssh": [str(ssh)], "since": since}
+        if names is not None:
+            settings["names"] = str(tmp_path / "names")
+            (tmp_path / "names").write_text("".join(f"{name}\n" for name in names))
+        planned = restore.Restore(settings).plan()
+        return planned, restore.Restore(settings).do()["restored"]
+
+    return both
+
+
+def lost(storage: Storage, archive, content: bytes = b"an image", deleted: bool = True) -> str:
+    """An image that is in the archive only."""
+    name = storage.upload(content)
+    archive(name, content)
+    storage.path(name).unlink()
+    if deleted:
+        storage.log("D", name)
+    return name
+
+
+def log(storage: Storage) -> list[str]:
+    return (storage.base / "data/sync/binlog.000").read_text().splitlines()
+
+
+def test_everything_that_is_not_there_comes_back_and_is_named_in_the_binlog(storage, archive, run):
+    first, second = lost(storage, archive), lost(storage, archive, b"another")
+    there = storage.upload(b"still there")
+    archive(there, b"still there")
+    before = log(storage)
+    planned, restored = run()
+    assert (planned["files"], planned["needs"][0]["bytes"]) == (2, len(b"an image") + len(b"another"))
+    assert restored == 2
+    assert storage.path(first).read_bytes() == b"an image"
+    new = [line.split()[1:] for line in log(storage)[len(before) :]]
+    assert sorted(new) == sorted([["C", first], ["C", second]])
+    planned, restored = run()
+    assert (planned["files"], restored) == (0, 0)
+    assert not (storage.store / "restore").exists()
+
+
+def test_only_what_is_named_comes_back(storage, archive, run):
+    first, second = lost(storage, archive), lost(storage, archive, b"another")
+    unknown = storage.name(b"never archived")
+    planned, restored = run(names=[first, unknown])
+    assert (planned["files"], restored) == (1, 1)
+    assert not storage.path(second).exists()
+
+
+def test_only_what_was_deleted_since_then_comes_back(storage, archive, run):
+    early, late, never = lost(storage, archive), lost(storage, archive), lost(storage, archive, deleted=False)
+    path = storage.base / "data/sync/binlog.000"
+    path.write_text(path.read_text().replace(f"1700000000 D {late}", f"1700000500 D {late}"))
+    planned, restored = run(since=1700000400)
+    assert (planned["files"], restored) == (1, 1)
+    assert storage.path(late).exists()
+    assert not storage.path(early).exists()
+    assert not storage.path(never).exists()
+
+
+def test_of_what_may_change_the_last_state_comes_back(storage, archive, run):
+    appender = storage.name(b"", mark=1 << 63 | 1 << 58)
+    storage.path(appender).parent.mkdir(parents=True)
+    image = lost(storage, archive)
+    for number, content in enumerate((b"one", b"two", b"three")):
+        archive(appender, content, f"00000000-0-{number}")
+        archive(f"{image}-m", content, f"00000000-0-{number}")
+    assert run(names=[image])[1] == 2
+    assert storage.path(f"{image}-m").read_bytes() == b"three"
+    assert not storage.path(appender).exists()
+    assert run()[1] == 1
+    assert storage.path(appender).read_bytes() == b"three"
+
+
+def test_what_an_interrupted_run_brought_is_named_by_the_next(storage, archive, run, tmp_path):
+    name = storage.upload(b"brought")
+    (tmp_path / "noted").mkdir()
+    (tmp_path / "noted/group1").write_text(f"{name}\n{storage.name(b'not any more')}\n")
+    before = log(storage)
+    assert run(names=[])[1] == 1
+    assert [line.split()[1:] for line in log(storage)[len(before) :]] == [["C", name]]
+
+
+def test_an_archive_that_cannot_be_reached_is_said(storage, run, monkeypatch, tmp_path):
+    (tmp_path / "ssh").write_text("#!/bin/sh\necho no route to host >&2\nexit 255\n")
+    with pytest.raises(SystemExit, match="rsync from backup1 failed: no route to host"):
+        run()
+
+
+def test_it_takes_its_settings_from_those_of_shipping(storage, tmp_path):
+    ssh = ["ssh", "-i", "/the/key/of/shipping", "-oControlMaster=auto"]
+    settings = {
+        "group": "group1",
+        "paths": [str(storage.store)],
+        "base_path": str(storage.base),
+        "target": "nobody@127.0.0.1",
+        "ssh": ssh,
+    }
+    (tmp_path / "ship.json").write_text(json.dumps(settings))
+    (tmp_path / "names").touch()
+    words = [
+        sys.executable,
+        ROLE / "files/restore.py",
+        "plan",
+        tmp_path / "ship.json",
+        "/a/key",
+        f"names:{tmp_path}/names",
+    ]
+    storage.store.mkdir()
+    ran = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert json.loads(ran.stdout)["files"] == 0
