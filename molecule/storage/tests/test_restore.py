@@ -1,0 +1,97 @@
+"""What was deleted comes back from the backup under its name; and the cluster's state on one screen."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
+KEYS = "/var/lib/fastdfs-backup/.ssh/authorized_keys"
+
+
+def screen(begin) -> str:
+    played = begin(PLAYBOOKS / "status.yml")()
+    assert played.status == 0, played.said
+    assert set(played.changed.values()) == {0}
+    return played.said
+
+
+@pytest.fixture(scope="module")
+def deleted(nodes, node, writing):
+    """The ledger of images that a hostile client has deleted, and the time before it began."""
+    client = nodes("fastdfs_clients")[0]
+    with writing() as ledger:
+        time.sleep(4)
+    assert ledger.missing() == {}
+    keys = node("backup1").check_output(f"cat {KEYS}")
+    since = datetime.now().replace(microsecond=0).isoformat(" ")
+    ids = [json.loads(line)["id"] for line in ledger.lines if '"id"' in line]
+    client.check_output(
+        f"printf '%s\\n' {' '.join(ids)} | xargs -n 1 -P 4 fdfs_delete_file /etc/fdfs/client.conf"
+    )
+    storages = {name: checks for name, checks in ledger.keepers.items() if name != "backup1"}
+    gone = ledger.missing(0)
+    assert set(gone) == set(storages), "the backup has them, and nobody else"
+    return ledger, since, keys
+
+
+def test_a_check_says_what_would_come_and_brings_nothing(deleted, begin):
+    ledger, since, _keys = deleted
+    played = begin(PLAYBOOKS / "restore.yml", "--check", "-e", f"deleted_since='{since}'")()
+    assert played.status == 0, played.said
+    assert set(played.changed.values()) == {0}
+    assert "come from backup1 to image1" in played.said
+    assert len(ledger.missing(0)) == 4
+
+
+def test_every_deleted_image_comes_back_under_its_name_on_every_storage(deleted, begin, node):
+    ledger, since, keys = deleted
+    played = begin(PLAYBOOKS / "restore.yml", "-e", f"deleted_since='{since}'")()
+    assert played.status == 0, played.said
+    assert ledger.missing(90) == {}
+    again = begin(PLAYBOOKS / "restore.yml", "-e", "what=all")()
+    assert again.status == 0, again.said
+    assert node("backup1").check_output(f"cat {KEYS}") == keys, "a key that may read is left behind"
+    assert not node("image1").file("/run/fastdfs-restore").exists
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "Nothing is asked for"),
+        (["-e", "what=group1"], "what=group1 is not known"),
+        (["-e", "deleted_since=yesterday"], "is no time"),
+        (["-e", "what=all", "-e", "archive=image1"], "image1 is no backup host"),
+        (["-e", "what=all", "-e", "to=tracker1"], "tracker1 is no storage"),
+    ],
+)
+def test_what_cannot_be_brought_is_said_first(begin, words, sentence):
+    played = begin(PLAYBOOKS / "restore.yml", *words)()
+    assert played.status != 0
+    assert sentence in " ".join(played.said.split())
+    assert set(played.changed.values()) == {0}
+
+
+def test_nothing_is_wrong_and_the_screen_says_so(begin):
+    said = screen(begin)
+    assert "Nothing is wrong" in said
+    assert "group2: 2 of 2 storages ACTIVE" in said
+
+
+def test_hosts_that_are_away_are_said_and_the_others_can_be_worked_on(begin, power):
+    power.off("backup1")
+    try:
+        said = screen(begin)
+        assert "backup1 cannot be reached." in said
+        for playbook in ("drain.yml", "undrain.yml"):
+            played = begin(PLAYBOOKS / playbook, "-e", "server=image1")()
+            assert played.status == 0, played.said
+        update = begin(PLAYBOOKS / "rolling_update.yml")()
+        assert update.status != 0
+        assert "backup1 cannot be reached, and nothing was changed" in " ".join(update.said.split())
+    finally:
+        power.on("backup1")
