@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
+HOLDERS = {
+    "image1",
+    "image3",
+}  # trackers send uploads to the group with more space, and to the first where both have as much
 KEYS = "/var/lib/fastdfs-backup/.ssh/authorized_keys"
 
 
@@ -21,7 +25,7 @@ def screen(begin) -> str:
 
 
 @pytest.fixture(scope="module")
-def deleted(nodes, node, writing):
+def deleted(nodes, node, writing, wait):
     """The ledger of images that a hostile client has deleted, and the time before it began."""
     client = nodes("fastdfs_clients")[0]
     with writing() as ledger:
@@ -33,9 +37,7 @@ def deleted(nodes, node, writing):
     client.check_output(
         f"printf '%s\\n' {' '.join(ids)} | xargs -n 1 -P 4 fdfs_delete_file /etc/fdfs/client.conf"
     )
-    storages = {name: checks for name, checks in ledger.keepers.items() if name != "backup1"}
-    gone = ledger.missing(0)
-    assert set(gone) == set(storages), "the backup has them, and nobody else"
+    wait(lambda: len(ledger.missing(0)) == len(HOLDERS), "both replicas have deleted them")
     return ledger, since, keys
 
 
@@ -45,7 +47,7 @@ def test_a_check_says_what_would_come_and_brings_nothing(deleted, begin):
     assert played.status == 0, played.said
     assert set(played.changed.values()) == {0}
     assert "come from backup1 to image1" in played.said
-    assert len(ledger.missing(0)) == 4
+    assert set(ledger.missing(0)) == HOLDERS
 
 
 def test_every_deleted_image_comes_back_under_its_name_on_every_storage(deleted, begin, node):
@@ -63,9 +65,7 @@ def test_every_deleted_image_comes_back_under_its_name_on_every_storage(deleted,
     ("words", "sentence"),
     [
         ([], "Nothing is asked for"),
-        (["-e", "what=group1"], "what=group1 is not known"),
         (["-e", "deleted_since=yesterday"], "is no time"),
-        (["-e", "what=all", "-e", "archive=image1"], "image1 is no backup host"),
         (["-e", "what=all", "-e", "to=tracker1"], "tracker1 is no storage"),
     ],
 )
