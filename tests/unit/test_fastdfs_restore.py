@@ -142,6 +142,14 @@ def test_what_an_interrupted_run_brought_is_named_by_the_next(storage, archive, 
     assert [line.split()[1:] for line in log(storage)[len(before) :]] == [["C", name]]
 
 
+def test_an_archive_that_has_nothing_of_a_group_brings_nothing(storage, archive, run):
+    storage.store.mkdir()
+    for kind in ("archive", "versions"):
+        (archive.root / kind / "group1").rename(archive.root / kind / "group2")
+    planned, restored = run()
+    assert (planned["files"], planned["needs"][0]["bytes"], restored) == (0, 0, 0)
+
+
 def test_an_archive_that_cannot_be_reached_is_said(storage, run, monkeypatch, tmp_path):
     (tmp_path / "ssh").write_text("#!/bin/sh\necho no route to host >&2\nexit 255\n")
     with pytest.raises(SystemExit, match="rsync from backup1 failed: no route to host"):

@@ -34,6 +34,7 @@ class Restore:
         self.paths = settings["paths"]
         self.sync = os.path.join(settings["base_path"], "data", "sync")
         self.names = self._names()
+        self.tops: dict[str, set[str]] = {}  # what the archive has of this group's store paths, by kind
 
     def _names(self) -> list[str] | None:
         """What is wanted; None: all there is."""
@@ -59,47 +60,50 @@ class Restore:
         """Where states of files that may change come first."""
         return os.path.join(self.paths[index], "restore")
 
+    def _listed(self, folder: str) -> set[str]:
+        return {
+            line.split()[-1] for line in self._run(["--list-only", f"{self.settings['target']}:{folder}/"])
+        }
+
+    def _there(self, kind: str, index: int) -> bool:
+        """Whether the archive has anything of one store path."""
+        if kind not in self.tops:
+            group = self.settings["group"]
+            self.tops[kind] = self._listed(f"{kind}/{group}") if group in self._listed(kind) else set()
+        return f"M{index:02X}" in self.tops[kind]
+
     def _rsync(self, index: int, kind: str, *options: str) -> Iterator[str]:
         """The lines that rsync prints while it brings one store path's files of the archive, or of the states beside it."""
         top = f"M{index:02X}"
         wanted = [name[4:] for name in self.names or () if name.startswith(f"{top}/")]
-        if self.names is not None and not wanted:
+        if (self.names is not None and not wanted) or not self._there(kind, index):
             return
         if kind == "versions":
             wanted += [f"{name}-m" for name in wanted]
-        words = [
-            "rsync",
-            "-rtO",
-            "--ignore-existing",
-            "--ignore-missing-args",
-            "--no-human-readable",
-            "--timeout=60",
-        ]
-        words += [
-            "--chown=fastdfs:fastdfs",
-            "--chmod=F644",
-            "--rsh",
-            " ".join(self.settings["ssh"]),
-            *options,
-        ]
+        words = ["-rtO", "--ignore-existing", "--ignore-missing-args", "--no-human-readable", *options]
+        words += ["--chown=fastdfs:fastdfs", "--chmod=F644"]
         if self.names is not None:
             words.append("--files-from=-")
         to = f"{self.paths[index]}/data/" if kind == "archive" else f"{self.stage(index)}/"
-        words += [f"{self.settings['target']}:{kind}/{self.settings['group']}/{top}/", to]
-        # In files, not pipes: neither side may wait for the other.
+        yield from self._run(
+            [*words, f"{self.settings['target']}:{kind}/{self.settings['group']}/{top}/", to], wanted
+        )
+
+    def _run(self, words: list[str], names: list[str] = ()) -> Iterator[str]:
+        """What rsync prints. Between files, not pipes: neither side may wait for the other."""
+        rsync = ["rsync", "--timeout=60", "--rsh", " ".join(self.settings["ssh"]), *words]
         with tempfile.TemporaryFile("w+") as listed, tempfile.TemporaryFile("w+") as errors:
-            listed.writelines(f"{name}\n" for name in wanted)
+            listed.writelines(f"{name}\n" for name in names)
             listed.seek(0)
             locale = {**os.environ, "LC_ALL": "C"}
             with subprocess.Popen(
-                words, stdin=listed, stdout=subprocess.PIPE, stderr=errors, text=True, env=locale
-            ) as rsync:
-                yield from (line.rstrip("\n") for line in rsync.stdout)
+                rsync, stdin=listed, stdout=subprocess.PIPE, stderr=errors, text=True, env=locale
+            ) as process:
+                yield from (line.rstrip("\n") for line in process.stdout)
             errors.seek(0)
-            if rsync.returncode:
-                sys.exit(
-                    f"rsync from {self.settings['target']} failed: {errors.read().strip() or rsync.returncode}"
-                )
+            if process.returncode:
+                said = errors.read().strip() or process.returncode
+                sys.exit(f"rsync from {self.settings['target']} failed: {said}")
 
     def plan(self) -> dict:
         files, needs = 0, []
