@@ -143,7 +143,7 @@ def test_what_an_interrupted_run_brought_is_named_by_the_next(storage, archive, 
 
 
 def test_an_archive_that_has_nothing_of_a_group_brings_nothing(storage, archive, run):
-    storage.store.mkdir()
+    storage.upload()
     for kind in ("archive", "versions"):
         (archive.root / kind / "group1").rename(archive.root / kind / "group2")
     planned, restored = run()
