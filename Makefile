@@ -32,7 +32,7 @@ test: setup
 	@tests/all
 
 test-all: setup
-	@IMAGEOPS_ROUNDS=10 tests/all checks default ha ipvs forwarding trixie
+	@IMAGEOPS_ROUNDS=10 tests/all checks default ipvs storage ha forwarding trixie
 
 checks: setup
 	@tests/all checks
