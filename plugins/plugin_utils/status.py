@@ -11,6 +11,7 @@ from typing import Any
 MIB = 1 << 20
 FULL = 0.9  # of a disk in use, from which on it is trouble
 LATE = 60  # seconds of lag, from which on it is trouble
+GONE = ("DELETED", "IP_CHANGED", "NONE")  # what trackers say of storages that left their group
 Plan = Mapping[str, Any]
 Hostvars = Mapping[str, Mapping[str, Any]]
 
@@ -115,6 +116,9 @@ class Status:
             yield f"{group['name']}: {group['active_count']} of {group['storage_count']} storages ACTIVE, {_space(group['free_mb'] * MIB)} free"
             for storage in group["storages"]:
                 name = self.names.get(storage["address"], storage["address"])
+                if storage["status"] in GONE and name not in self.plan["members"]:
+                    # It left, and trackers list it for ever.
+                    continue
                 if storage["status"] != "ACTIVE":
                     self.wrong.append(f"{name} of {group['name']} is {storage['status']}.")
                 yield f"  {name}: {storage['status']}, version {storage['version']}"

@@ -75,6 +75,10 @@ class Client:
     def list_storages(self, group: str) -> list[StorageInfo]:
         return self._ask_trackers(wire.list_storages(group), wire.storages, self._deadline())
 
+    def delete_storage(self, group: str, storage: str) -> None:
+        """Tell the first tracker that answers that this storage, by its id, has left the group. Each tracker has to be told."""
+        self._ask_trackers(wire.delete_storage(group, storage), wire.nothing, self._deadline())
+
     def tracker_status(self) -> TrackerStatus:
         """Of the first tracker that answers. A tracker that no storage ever joined answers with status 2."""
         return self._ask_trackers(wire.tracker_status(), wire.tracker, self._deadline())

@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Callable, Iterable, NamedTuple
 
 from .client import STATUS, Client, FastdfsError
-from .wire import STATUS_NAMES, Address, GroupInfo, StorageInfo, TrackerStatus, WireError
+from .wire import STATUS_NAMES, STORAGE_ID, Address, GroupInfo, StorageInfo, TrackerStatus, WireError
 
 # Storages that left their group. Trackers go on listing them.
 GONE = ("DELETED", "IP_CHANGED", "NONE")
+# Storages that trackers do not forget.
+RUNNING = ("ONLINE", "ACTIVE", "RECOVERY")
 STATUSES = tuple(STATUS_NAMES.values())
-_ADDRESS_OR_ID = re.compile(r"^([0-9]{1,8}|[0-9]{1,3}(\.[0-9]{1,3}){3})\Z")
 _GROUP_FIELDS = ("storage_count", "active_count", "total_mb", "free_mb", "store_path_count", "storage_port")
 _STORAGE_FIELDS = (
     *("id", "address", "port", "status", "version", "total_mb", "free_mb", "store_path_count"),
@@ -66,7 +66,7 @@ def wanted(given: dict, groups: list[str] | None) -> Wanted:
             "wait_for.storages: is empty; leave it out to wait for every storage that trackers know"
         )
     for storage in storages or ():
-        if not _ADDRESS_OR_ID.match(storage):
+        if not STORAGE_ID.match(storage):
             raise WireError(
                 f"wait_for.storages: {storage!r} is neither an IPv4 address nor an id; trackers know no other names"
             )

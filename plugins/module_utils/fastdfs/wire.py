@@ -39,7 +39,7 @@ STEM = struct.Struct(">4sIQI")  # the 20 bytes in a file's name
 
 ANSWER = 100
 QUERY_STORE, QUERY_FETCH, QUERY_UPDATE, QUERY_STORE_OF_GROUP = 101, 102, 103, 104
-GET_TRACKER_STATUS, LIST_GROUPS, LIST_STORAGES = 64, 91, 92
+GET_TRACKER_STATUS, LIST_GROUPS, LIST_STORAGES, DELETE_STORAGE = 64, 91, 92, 93
 UPLOAD, DELETE, DOWNLOAD, QUERY_FILE_INFO = 11, 12, 14, 22
 
 STATUS_NAMES = {
@@ -77,6 +77,7 @@ COUNTERS = (
 )
 TIMES = ("last_source_update", "last_sync_update", "last_synced_timestamp", "last_heart_beat")
 
+STORAGE_ID = re.compile(r"^([0-9]{1,8}|[0-9]{1,3}(\.[0-9]{1,3}){3})\Z")
 _GROUP_NAME = re.compile(r"^[A-Za-z0-9]{1,16}\Z")
 # Labels of 1 to 63 characters: what is none of these, Python's resolver answers with other errors than OSError.
 _HOST = re.compile(r"^[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\Z")
@@ -297,6 +298,15 @@ def list_groups() -> Request:
 
 def list_storages(group: str) -> Request:
     return Request(LIST_STORAGES, _group(group), f"for the storages of {group}", MAX_STORAGES * STORAGE.size)
+
+
+def delete_storage(group: str, storage: str) -> Request:
+    """That the storage with this id, its address where ids are not used, has left the group. Upstream takes no padding here."""
+    if not STORAGE_ID.match(storage):
+        raise WireError(f"{storage!r} is neither an IPv4 address nor an id; trackers know no other names")
+    return Request(
+        DELETE_STORAGE, _group(group) + storage.encode(), f"to forget storage {storage} of {group}", 0
+    )
 
 
 def tracker_status() -> Request:

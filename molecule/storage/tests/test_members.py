@@ -1,0 +1,129 @@
+"""A host comes under another address, leaves its group, and comes back, while clients upload: every image stays on every storage and in the backup."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
+MOVED = "10.206.0.25"
+
+
+@pytest.fixture(scope="module")
+def moved(node, tmp_path_factory):
+    """The words that let a playbook meet image4 under another address."""
+    device = node("image4").check_output("ip -oneline route show default").split()[4]
+    node("image4").check_output(f"ip address add {MOVED}/24 dev {device}")
+    inventory = tmp_path_factory.mktemp("moved") / "hosts.yml"
+    inventory.write_text(f"all: {{hosts: {{image4: {{image_cluster_address: {MOVED}}}}}}}\n")
+    yield [f"--inventory={inventory}"]
+    node("image4").check_output(f"ip address del {MOVED}/24 dev {device}")
+
+
+@pytest.fixture
+def status(nodes):
+    """status("10.206.0.24"): what the trackers say of the storage with this address."""
+
+    def told(address: str) -> str | None:
+        said = nodes("fastdfs_clients")[0].check_output("fdfs_monitor /etc/fdfs/client.conf").splitlines()
+        found = [line.split()[-1] for line in said if f"ip_addr = {address} " in f"{line} "]
+        return found[0] if found else None
+
+    return told
+
+
+def sentence(played) -> str:
+    return " ".join(played.said.split())
+
+
+def aside(server) -> list[str]:
+    return server.check_output(
+        "find /data/fastdfs /var/lib/fastdfs/storage -maxdepth 1 -name 'aside-*'"
+    ).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("playbook", "words", "expected"),
+    [
+        ("decommission_storage.yml", ["server=tracker1"], "-e server=tracker1 names no storage"),
+        (
+            "replace_storage.yml",
+            ["server=image4", "former=10.206.0.21"],
+            "is the address of a host of the inventory",
+        ),
+        ("replace_storage.yml", ["server=image4", "former=10.206.0.99"], "is no storage of group2"),
+    ],
+)
+def test_what_cannot_be_is_said_first(begin, playbook, words, expected):
+    played = begin(PLAYBOOKS / playbook, *(each for word in words for each in ("-e", word)))()
+    assert played.status != 0
+    assert expected in sentence(played)
+    assert set(played.changed.values()) == {0}
+
+
+def test_a_storage_is_not_the_last_one_that_leaves(node, begin, wait, status, hostvars):
+    address = hostvars("image4")["ansible_host"]
+    node("image4").check_output("systemctl stop fdfs-storaged")
+    wait(lambda: status(address) == "OFFLINE", "trackers know that it stopped")
+    played = begin(PLAYBOOKS / "decommission_storage.yml", "-e", "server=image2")()
+    assert played.status != 0
+    assert f"{address} of group2 is not ACTIVE and cannot get what only image2 may have" in sentence(played)
+    assert set(played.changed.values()) == {0}
+    node("image4").check_output("systemctl start fdfs-storaged")
+    wait(lambda: status(address) == "ACTIVE", "it is back")
+
+
+def test_a_host_whose_disk_burnt_comes_under_another_address(node, begin, writing, status, moved, hostvars):
+    server, address = node("image4"), hostvars("image4")["ansible_host"]
+    with writing() as ledger:
+        time.sleep(2)
+        server.check_output("systemctl stop fdfs-storaged && rm -rf /data/fastdfs/data")
+        played = begin(
+            PLAYBOOKS / "replace_storage.yml", *moved, "-e", "server=image4", "-e", f"former={address}"
+        )()
+        time.sleep(2)
+    assert played.status == 0, played.said
+    assert (status(address), status(MOVED)) == ("DELETED", "ACTIVE")
+    assert ledger.acknowledged > 50
+    assert ledger.missing() == {}
+    # The store was empty; what stood in the base path is kept.
+    assert [path.rsplit("/", 1)[0] for path in aside(server)] == ["/var/lib/fastdfs/storage"]
+    again = begin(
+        PLAYBOOKS / "replace_storage.yml", *moved, "-e", "server=image4", "-e", f"former={address}"
+    )()
+    assert again.status == 0, again.said
+    assert "image4 is ACTIVE, so nothing was set aside" in sentence(again)
+    assert set(again.changed.values()) == {0}
+
+
+def test_a_storage_leaves_when_the_others_have_everything(node, begin, writing, status, moved):
+    server = node("image4")
+    with writing() as ledger:
+        time.sleep(2)
+        played = begin(PLAYBOOKS / "decommission_storage.yml", *moved, "-e", "server=image4")()
+        time.sleep(2)
+    assert played.status == 0, played.said
+    assert status(MOVED) == "DELETED"
+    assert not server.service("fdfs-storaged").is_running
+    assert len(aside(server)) == 3
+    del ledger.keepers["image4"]
+    assert ledger.acknowledged > 50
+    assert ledger.missing() == {}
+    print(f"{ledger.acknowledged} uploads acknowledged, {ledger.failed} refused")
+    again = begin(PLAYBOOKS / "decommission_storage.yml", *moved, "-e", "server=image4")()
+    assert again.status == 0, again.said
+    assert len(aside(server)) == 3
+
+
+def test_a_storage_that_left_can_come_back(node, begin, writing, wait, status, hostvars):
+    address = hostvars("image4")["ansible_host"]
+    with writing() as ledger:
+        played = begin(PLAYBOOKS / "site.yml")()
+    assert played.status == 0, played.said
+    assert status(address) == "ACTIVE"
+    assert ledger.missing() == {}
+    returned = begin(PLAYBOOKS / "undrain.yml", "-e", "server=image4")()
+    assert returned.status == 0, returned.said
+    node("image4").check_output("rm -rf /data/fastdfs/aside-* /var/lib/fastdfs/storage/aside-*")
