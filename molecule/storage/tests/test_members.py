@@ -1,4 +1,4 @@
-"""A host comes under another address, leaves its group, and comes back, while clients upload: every image stays on every storage and in the backup."""
+"""A host gets another address, leaves its group, and comes back, while clients upload: every image is on every storage and in the backup."""
 
 from __future__ import annotations
 
