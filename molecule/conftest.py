@@ -34,6 +34,24 @@ if OVERLAY.is_dir():
 UP = ("running", "degraded")
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "real_fastdfs: what only the real FastDFS can show")
+
+
+def pytest_collection_modifyitems(items):
+    sources = LAB / "sources.txt"
+    if sources.exists() and sources.read_text().startswith("SIMULATED"):
+        for item in items:
+            if item.get_closest_marker("real_fastdfs"):
+                item.add_marker(pytest.mark.skip(reason="only the real FastDFS can show it"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was not run is said by name."""
+    for report in terminalreporter.stats.get("skipped", []):
+        terminalreporter.write_line(f"not run: {report.nodeid}: {report.longrepr[2]}")
+
+
 @lru_cache(maxsize=1)
 def inventory() -> dict:
     command = ["ansible-inventory", "--list", *(f"--inventory={source}" for source in SOURCES)]

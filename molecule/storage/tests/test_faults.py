@@ -6,6 +6,10 @@ import json
 import time
 from contextlib import contextmanager
 
+import pytest
+
+pytestmark = pytest.mark.real_fastdfs
+
 START = "fdfs-storaged.service"
 
 

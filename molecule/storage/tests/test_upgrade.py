@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.real_fastdfs
+
 PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
 ROOT = "/opt/fastdfs"
 
