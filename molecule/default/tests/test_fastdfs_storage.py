@@ -82,6 +82,29 @@ def test_the_binlog_is_flushed_every_second(storages):
         assert settings(host)["sync_binlog_buff_interval"] == ["1"], host.name
 
 
+def test_what_was_acknowledged_is_on_the_disk_within_seconds(storages, nodes):
+    """A file system gives a file its blocks when it writes it: as long as it is in memory only, it has none."""
+    host, client = storages[0], nodes("fastdfs_clients")[0]
+    own = settings(host)
+    to = f"{own['bind_addr'][0]}:{own['port'][0]}"
+
+    def in_memory(path: str) -> bool:
+        return "delalloc" in host.check_output(f"filefrag -v {path}")
+
+    made = []
+    for _ in range(5):
+        made.append(client.check_output(f"fdfs_upload_file /etc/fdfs/client.conf /usr/bin/env {to}"))
+        path = f"{store_paths(host)[0]}/data/{made[-1].split('/', 2)[2]}"
+        if in_memory(path):
+            break
+    else:
+        raise AssertionError("every image was on the disk at once: this cannot be looked at here")
+    time.sleep(8)
+    assert not in_memory(path)
+    for file_id in made:
+        client.check_output(f"fdfs_delete_file /etc/fdfs/client.conf {file_id}")
+
+
 def test_the_store_has_the_directories_that_the_group_agreed_on(storages):
     for host in storages:
         count = int(settings(host)["subdir_count_per_path"][0])

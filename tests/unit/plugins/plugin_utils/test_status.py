@@ -96,6 +96,15 @@ def test_a_healthy_cluster():
     ]
 
 
+def test_a_storage_that_left_is_not_on_the_screen():
+    seen = copy.deepcopy(HEALTHY)
+    storages = seen["tracker1"]["status_trackers"]["groups"][0]["storages"]
+    storages.append({"address": "10.0.0.29", "status": "DELETED", "version": "5.05"})
+    assert status_lines(PLAN, seen) == status_lines(PLAN, HEALTHY)
+    storages[1]["status"] = "OFFLINE"
+    assert "  10.0.0.29 of group1 is OFFLINE." in status_lines(PLAN, seen)
+
+
 def changed(host: str, name: str, value: object) -> dict:
     found = copy.deepcopy(HEALTHY)
     found[host][name] = value
