@@ -32,9 +32,19 @@ def disk(path: str) -> dict:
 
 
 def mark(path: str) -> dict:
-    """How much of the binlog has not been sent to a peer: bytes, and the age in seconds of the first line of that."""
-    with open(path) as file:
-        values = dict(line.strip().split("=", 1) for line in file if "=" in line)
+    """How much of the binlog has not been sent to a peer: bytes, and the age in seconds of the first line of that.
+
+    No bytes, but None, when that cannot be known: the file is empty for a moment when the storage writes it.
+    """
+    peer = os.path.basename(path).rsplit("_", 1)[0]
+    for _look in range(5):
+        with open(path) as file:
+            values = dict(line.strip().split("=", 1) for line in file if "=" in line)
+        if "binlog_offset" in values:
+            break
+        time.sleep(0.2)
+    else:
+        return {"peer": peer, "bytes": None, "seconds": 0}
     index, offset = int(values["binlog_index"]), int(values["binlog_offset"])
     logs = [os.path.join(SYNC, f"binlog.{number:03}") for number in range(index, index + 1000)]
     sizes = [os.path.getsize(log) for log in logs if os.path.exists(log)]
@@ -44,8 +54,7 @@ def mark(path: str) -> dict:
             log.seek(offset)
             first = log.readline().split(b" ")[0]
         seconds = max(0, int(time.time()) - int(first)) if first.isdigit() else 0
-    address = os.path.basename(path).rsplit("_", 1)[0]
-    return {"peer": address, "bytes": sum(sizes) - offset, "seconds": seconds}
+    return {"peer": peer, "bytes": sum(sizes) - offset, "seconds": seconds}
 
 
 def loaded(path: str) -> dict:

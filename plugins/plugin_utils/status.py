@@ -112,6 +112,13 @@ class Status:
         told = self._told().get("groups")
         if told is None:
             self.wrong.append("No tracker tells anything of groups and storages.")
+        else:
+            known = {storage["address"] for group in told for storage in group["storages"]}
+            self.wrong += [
+                f"{host} is no storage that trackers know."
+                for host in self.plan["roles"]["fastdfs_storages"]
+                if self.plan["members"][host]["address"] not in known
+            ]
         for group in told or []:
             yield f"{group['name']}: {group['active_count']} of {group['storage_count']} storages ACTIVE, {_space(group['free_mb'] * MIB)} free"
             for storage in group["storages"]:
@@ -127,10 +134,17 @@ class Status:
 
     def _storage(self, host: str) -> Iterator[str]:
         state = self._state(host)
+        if not state and self._answered(host):
+            self.wrong.append(f"{host} does not say what it has.")
         for each in state.get("disks") or []:
             yield self._disk(host, each)
         for each in state.get("marks") or []:
             peer = self.names.get(each["peer"], each["peer"])
+            if each["bytes"] is None or each["bytes"] < 0:
+                self.wrong.append(
+                    f"{host} does not know any more how far it is with what it sends to {peer}."
+                )
+                continue
             yield f"to {peer}: " + (
                 f"{each['bytes']} bytes of the binlog to go, {_time(each['seconds'])}"
                 if each["bytes"]
@@ -138,6 +152,12 @@ class Status:
             )
             if each["seconds"] > LATE:
                 self.wrong.append(f"{host} is {_time(each['seconds'])} behind with what it sends to {peer}.")
+        if state:
+            self.wrong += [
+                f"{host} has never shipped anything to {archive}."
+                for archive in self.plan["roles"]["fastdfs_backups"]
+                if archive not in state["ships"]
+            ]
         for archive, each in (state.get("ships") or {}).items():
             yield f"to {archive}: " + (
                 f"{_time(each['lag_seconds'])} behind" if each["lag_seconds"] else "all archived"
@@ -160,6 +180,8 @@ class Status:
         for host in self.plan["roles"]["fastdfs_backups"]:
             state = self._state(host)
             yield f"{host}:" + ("" if state else " nothing known")
+            if not state and self._answered(host):
+                self.wrong.append(f"{host} does not say what it has.")
             for each in state.get("disks") or []:
                 yield f"  {self._disk(host, each)}"
             for keep in state.get("keeps") or []:

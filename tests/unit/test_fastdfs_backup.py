@@ -16,6 +16,7 @@ sys.path[:0] = [str(ROLE / "files"), str(PROJECT / "plugins" / "module_utils" / 
 
 import keep  # noqa: E402
 import ship  # noqa: E402
+from exchange import Item, listing  # noqa: E402
 from storage_disk import SOURCE, Storage  # noqa: E402
 
 
@@ -182,7 +183,9 @@ def test_a_file_that_is_not_what_its_name_tells_is_set_aside_and_asked_for_again
 
 def test_nothing_is_forgotten_however_much_did_not_come(storage, backup, inbox):
     names = [storage.name(f"image {number}".encode()) for number in range(700)]
-    (backup / "inbox/image1/00000000-0-99.list").write_text("".join(f"{name}\n" for name in names))
+    (backup / "inbox/image1/00000000-0-99.list").write_text(
+        listing([Item(name) for name in names], "00000000-0-0")
+    )
     receiver = inbox()
     receiver.step()
     assert receiver.again == names
@@ -279,11 +282,107 @@ def test_trouble_on_the_way_is_said_and_nothing_is_passed(storage, backup, shipp
     assert archived(backup, name) == b"an image"
 
 
+def test_uploads_while_the_backup_host_is_away_are_archived_when_it_is_back(
+    storage, backup, shipper, tmp_path, inbox
+):
+    sender = shipper()
+    sender.step()
+    ssh = tmp_path / "ssh"
+    working = ssh.read_text()
+    ssh.write_text("#!/bin/sh\nexit 255\n")
+    names = []
+    # One more each time: it tries with another batch each time.
+    for number in range(2 * ship.AHEAD):
+        names.append(storage.upload(f"image {number}".encode()))
+        with pytest.raises(ship.Trouble):
+            sender.step()
+        sender.rewind()
+    sender.tell()
+    assert json.loads((storage.root / "state/state.json").read_text())["lag_seconds"] > 1000
+    ssh.write_text(working)
+    receiver = inbox()
+    for _ in range(4):
+        sender.step()
+        receiver.step()
+    sender.ask()
+    sender.tell()
+    assert [name for name in names if not archived(backup, name)] == []
+    assert json.loads((storage.root / "state/state.json").read_text())["lag_seconds"] == 0
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut off"])
+def test_a_list_that_a_power_cut_took_is_not_stepped_over(
+    storage, backup, shipper, inbox, damage, monkeypatch
+):
+    sender, names = shipper(), []
+    for number in range(2):
+        names.append(storage.upload(f"image {number}".encode()))
+        sender.step()
+    first = min((backup / "inbox/image1").glob("*.list"), key=lambda each: int(each.stem.split("-")[2]))
+    if damage == "missing":
+        first.unlink()
+    else:
+        os.truncate(first, 0 if damage == "empty" else first.stat().st_size - 1)
+    receiver = inbox()
+    while receiver.step():
+        pass
+    assert receiver.position == "00000000-0-0"
+    monkeypatch.setattr(ship, "PATIENCE", -1)
+    sender.ask()
+    while sender.step():
+        receiver.step()
+    assert all(archived(backup, name) for name in names)
+
+
+def test_a_disk_that_is_away_is_no_delete(storage, backup, shipper, run):
+    name = storage.upload()
+    store = storage.path(name).parents[2]
+    store.rename(store.with_name("away"))
+    with pytest.raises(ship.Trouble, match="is not there"):
+        shipper().step()
+    store.with_name("away").rename(store)
+    run()
+    assert archived(backup, name) == b"an image"
+
+
+def test_a_store_path_that_is_none_is_said(storage, shipper):
+    with open(storage.base / "data/sync/binlog.000", "a") as binlog:
+        binlog.write(f"1700000000 C M01{storage.name(b'elsewhere')[3:]}\n")
+    with pytest.raises(ship.Trouble, match="the binlog speaks of M01, and this storage has 1 store paths"):
+        shipper().step()
+
+
+def test_the_last_lines_of_a_file_are_read_however_late_they_come(storage, monkeypatch):
+    binlog = ship.Binlog(str(storage.base), "group1")
+    first = storage.upload(b"first")
+    _, position = binlog.read(binlog.begin())
+    late = storage.name(b"late")
+    exists = os.path.exists
+
+    def rotated(path):
+        """Upstream writes its last lines and begins the next file right after this look."""
+        there = exists(path)
+        if not there and path.endswith(".001"):
+            with open(binlog.file(0), "a") as file:
+                file.write(f"1700000000 C {late}\n")
+            open(path, "w").close()
+        return there
+
+    monkeypatch.setattr(os.path, "exists", rotated)
+    found = []
+    for _ in range(3):
+        entries, position = binlog.read(position)
+        found += [each.item.name for each in entries]
+    assert (found, position.index) == ([late], 1) and first
+
+
 # What a stranger with the key may leave in the inbox
 
 
 def listed(backup: Path, *lines: str) -> None:
-    (backup / "inbox/image1/00000000-0-99.list").write_text("".join(f"{line}\n" for line in lines))
+    (backup / "inbox/image1/00000000-0-99.list").write_text(
+        "".join(f"{line}\n" for line in [*lines, "after 00000000-0-0"])
+    )
 
 
 @pytest.mark.parametrize(

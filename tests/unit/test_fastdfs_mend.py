@@ -130,6 +130,30 @@ def test_lines_in_the_binlogs_file_before_count(storage):
     assert [line.split()[2] for line in log(storage, 1)] == [new]
 
 
+def test_a_run_that_was_interrupted_is_not_taken_for_a_life_of_the_storage(storage, monkeypatch):
+    name = storage.upload(b"an image")
+    forget(storage, 1)
+    path = storage.base / "data/sync/binlog.000"
+    path.write_text(path.read_text() + "1700000009 C M00/")
+    # The storage died some time ago.
+    os.utime(path, (os.path.getmtime(path) - 1000,) * 2)
+    before = os.path.getmtime(path)
+    mending = (str(storage.base), 0, "group1", [str(storage.store)])
+    for broken in ("unnamed", "whole"):
+        with monkeypatch.context() as patch:
+            patch.setattr(mend_binlog, broken, lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                mend_binlog.mend(*mending)
+        assert os.path.getmtime(path) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _file: os.write(999999, b""))
+        with pytest.raises(OSError):
+            mend_binlog.mend(*mending)
+    assert os.path.getmtime(path) == before
+    mend_binlog.mend(*mending)
+    assert [line.split()[2] for line in log(storage)][1:] == [name]
+
+
 def test_old_directories_are_not_searched(storage):
     name = storage.upload(b"an image")
     forget(storage, 1)

@@ -100,6 +100,33 @@ def test_everything_that_is_not_there_comes_back_and_is_named_in_the_binlog(stor
     assert not (storage.store / "restore").exists()
 
 
+def test_what_the_backup_host_has_begun_to_keep_is_nothing_yet(storage, archive, run):
+    name = lost(storage, archive)
+    appender = storage.name(b"", mark=1 << 63 | 1 << 58)
+    archive(appender, b"whole", "00000000-0-9")
+    storage.path(appender).parent.mkdir()
+    for half in (
+        archive.root / f"archive/group1/{Path(name).parent}/.{Path(name).name}.new",
+        archive.root / f"versions/group1/{appender}/.00000000-0-10.new",
+    ):
+        half.write_bytes(b"par")
+    assert run()[1] == 2
+    assert storage.path(appender).read_bytes() == b"whole"
+    assert sorted(each.name for each in storage.store.rglob("*.new")) == []
+
+
+def test_names_that_do_not_fit_into_the_binlog_are_not_written_by_half(storage, archive, run, monkeypatch):
+    names = [lost(storage, archive, f"image {number}".encode()) for number in range(3)]
+    before, write = log(storage), os.write
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda file, text: write(file, text[: len(text) // 2]))
+        with pytest.raises(SystemExit, match="make space and run this again"):
+            run()
+    assert log(storage) == before
+    assert run()[1] == 3
+    assert sorted(line.split()[2] for line in log(storage)[len(before) :]) == sorted(names)
+
+
 def test_only_what_is_named_comes_back(storage, archive, run):
     first, second = lost(storage, archive), lost(storage, archive, b"another")
     unknown = storage.name(b"never archived")

@@ -36,9 +36,15 @@ def items(text: str) -> list[Item]:
     return [Item(match["name"], match["version"] or "", bool(match["gone"])) for match in matches]
 
 
-def listing(entries: list[Item]) -> str:
-    """The text of a list, each line once."""
-    return "".join(f"{line}\n" for line in dict.fromkeys(map(str, entries)))
+def listing(entries: list[Item], begin: str) -> str:
+    """The text of a list, each line once; its last one says that it is whole, and behind which list it comes."""
+    return "".join(f"{line}\n" for line in [*dict.fromkeys(map(str, entries)), f"after {begin}"])
+
+
+def follows(text: str) -> str | None:
+    """The position behind which a list comes; None when its end is missing."""
+    match = re.search(rf"(?:^|\n)after ({POSITION})\n\Z", text)
+    return match[1] if match else None
 
 
 def replace(path: str, text: str) -> None:

@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 import wire
-from exchange import POSITION, Item, items, replace
+from exchange import POSITION, Item, follows, items, replace
 
 LISTED = re.compile(rf"^(?P<position>{POSITION})(?P<again>\.again-\d{{1,20}})?\.list\Z")
 NOTHING = "00000000-0-0"
@@ -140,7 +140,9 @@ class Inbox:
         try:
             try:
                 with open_below(box, name) as file:
-                    listed = items(file.read(MAX_LIST).decode("ascii", "replace"))
+                    text = file.read(MAX_LIST).decode("ascii", "replace")
+                listed, match = items(text), LISTED.match(name)
+                self._in_turn(follows(text), again=bool(match["again"]))
             except Wrong as error:
                 self._reject(box, name, str(error))
                 return
@@ -153,7 +155,6 @@ class Inbox:
                     again[wanted] = None
             self._keep(new)
             self.again = list(again)
-            match = LISTED.match(name)
             if not match["again"]:
                 self.position = match["position"]
             replace(self.state, "".join(f"{line}\n" for line in [self.position, *self.again]))
@@ -167,6 +168,19 @@ class Inbox:
             os.unlink(name, dir_fd=box)
         finally:
             os.close(box)
+
+    def _in_turn(self, begin: str | None, again: bool) -> None:
+        """Raises Wrong for a list that would step over another one. After a power cut one can have come and not be on the disk."""
+        if begin is None:
+            raise Wrong("its end is missing. It is shipped again")
+        if again:
+            return
+        born, *there = begin.split("-")
+        own, *here = self.position.split("-")
+        if [int(part) for part in there] > ([int(part) for part in here] if born == own else [0, 0]):
+            raise Wrong(
+                f"what comes before it is missing, from {self.position} to {begin}. It is shipped again"
+            )
 
     def _copy(self, box: int, item: Item, new: dict[str, str]) -> bool:
         """Whether it is in the archive, or a copy beside its place there, noted in ``new`` by where it belongs.
@@ -218,9 +232,8 @@ class Inbox:
         self.archived += len(new)
 
     def _reject(self, box: int, place: str, why: str) -> None:
-        aside = os.path.join(
-            self.root, "rejected", self.storage, f"{time.time_ns()}-{os.path.basename(place)}"
-        )
+        # One of a name: what stays damaged at its source comes again and again.
+        aside = os.path.join(self.root, "rejected", self.storage, os.path.basename(place))
         os.makedirs(os.path.dirname(aside), mode=0o700, exist_ok=True)
         try:
             with folder_of(box, place) as (folder, name):

@@ -81,7 +81,8 @@ class Restore:
         if kind == "versions":
             wanted += [f"{name}-m" for name in wanted]
         words = ["-rtO", "--ignore-existing", "--ignore-missing-args", "--no-human-readable", *options]
-        words += ["--chown=fastdfs:fastdfs", "--chmod=F644"]
+        # What begins with a dot is not whole yet.
+        words += ["--chown=fastdfs:fastdfs", "--chmod=F644", "--exclude=.*"]
         if self.names is not None:
             words.append("--files-from=-")
         to = f"{self.paths[index]}/data/" if kind == "archive" else f"{self.stage(index)}/"
@@ -159,8 +160,15 @@ class Restore:
             index = int(file.read() or 0)
         lines = "".join(f"{int(os.path.getmtime(self.place(name)))} C {name}\n" for name in names)
         binlog = os.open(os.path.join(self.sync, f"binlog.{index:03}"), os.O_WRONLY | os.O_APPEND)
-        # In one write: the storage writes there, too.
-        os.write(binlog, lines.encode())
+        # In one write: the storage writes there, too. A part of it is none: it would be glued to what comes next.
+        begin, text = os.fstat(binlog).st_size, lines.encode()
+        written = os.write(binlog, text)
+        if written != len(text):
+            if os.fstat(binlog).st_size == begin + written:
+                os.ftruncate(binlog, begin)
+            sys.exit(
+                f"{self.sync} has no space for {len(text)} bytes of the binlog. The images are there; make space and run this again."
+            )
         os.fsync(binlog)
         os.close(binlog)
 

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 import zlib
+from contextlib import suppress
 from typing import NamedTuple
 
 import wire
@@ -98,6 +99,8 @@ class Binlog:
     def read(self, position: Position, lines: int = BATCH) -> tuple[list[Entry], Position]:
         """What follows ``position`` and has to be shipped, of so many lines at most, and the position behind them."""
         found: list[Entry] = []
+        # A file that has a successor gets no more lines; it may get its last ones until then.
+        last = not os.path.exists(self.file(position.index + 1))
         try:
             with open(self.file(position.index), "rb") as binlog:
                 binlog.seek(position.offset)
@@ -113,8 +116,7 @@ class Binlog:
                     return found, position
         except FileNotFoundError:
             return found, position
-        # A file that has a successor gets no more lines.
-        if not raw and os.path.exists(self.file(position.index + 1)):
+        if not raw and not last:
             position = Position(position.born, position.index + 1)
         return found, position
 
@@ -125,29 +127,43 @@ class Shipper:
         self.binlog = Binlog(settings["base_path"], settings["group"])
         self.state = settings["state"]
         self.stage = os.path.join(self.state, "stage")
-        self.done = self.sent = Position()
+        self.done = self.sent = self.listed = (
+            Position()
+        )  # what is archived, what was passed, what lists speak of
         self.moved = time.monotonic()  # when the archive's position moved last
         self.asked = self.repeated = 0.0
         self.shipped = 0
         self.waiting: dict[Position, int] = {}  # by the position behind a batch, the time of its first line
+        self.since: int | None = None  # the same of what has to be shipped again
         self.said = ""
         self.told: dict = {}
 
-    def _run(self, words: list[str], text: str = "") -> str:
+    def _run(self, words: list[str], text: str = "", accepted: tuple[int, ...] = (0,)) -> str:
         ran = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
-        if ran.returncode:
+        if ran.returncode not in accepted:
             last = (ran.stderr.strip() or f"status {ran.returncode}").splitlines()[-1]
             raise Trouble(f"{words[0]} to {self.settings['target']} failed: {last}")
         return ran.stdout
 
-    def _rsync(self, root: str, to: str, names: list[str]) -> None:
+    def _rsync(self, root: str, to: str, names: list[str], accepted: tuple[int, ...] = (0,)) -> None:
         # No --partial, --inplace or --append: what a name shows on the other side is a whole file, since nobody can mend it there.
         ssh = " ".join(self.settings["ssh"])
         options = ["--times", "--relative", "--files-from=-", "--ignore-missing-args", "--timeout=60"]
         self._run(
             ["rsync", *options, "--rsh", ssh, root, f"{self.settings['target']}:{to}"],
             "".join(f"{name}\n" for name in names),
+            accepted,
         )
+
+    def rewind(self) -> None:
+        """What the archive does not have is read and shipped again."""
+        self.since = self.oldest()
+        self.waiting = {}
+        self.sent = self.listed = self.done
+
+    def oldest(self) -> int | None:
+        """The time of the first line that the archive does not have, as far as it is known."""
+        return min(filter(None, [self.since, *self.waiting.values()]), default=None)
 
     def ask(self) -> None:
         """Learns how far the archive is, and ships what it asks for again."""
@@ -162,20 +178,42 @@ class Shipper:
             # Another binlog, since the storage was set up anew. What is archived already is archived once.
             done = begin
         late = bool(self.waiting) and self.asked - self.moved > PATIENCE
-        if first or late or done < self.done or done.born != self.sent.born:
-            # The archive is a new one, or what was sent was lost before it was archived.
-            self.sent, self.moved = done, self.asked
+        again = first or late or done < self.done or done.born != self.sent.born
         if done != self.done:
-            self.done, self.moved = done, self.asked
+            self.done, self.moved, self.since = done, self.asked, None
+        if again:
+            # The archive is a new one, or what was sent was lost before it was archived.
+            self.moved = self.asked
+            self.rewind()
         self.waiting = {
             position: since
             for position, since in self.waiting.items()
             if position.born == done.born and position > done
         }
-        again = items("\n".join(answer[1:]))
-        if again and self.asked - self.repeated > RETRY:
+        lacking = items("\n".join(answer[1:]))
+        if lacking and self.asked - self.repeated > RETRY:
             self.repeated = self.asked
-            self.ship(again[:BATCH], f"{self.sent}.again-{time.time_ns()}")
+            self.ship(lacking[:BATCH], f"{self.sent}.again-{time.time_ns()}")
+
+    def _store(self, top: str) -> str:
+        """The directory of the store path M00, M01 …"""
+        paths = self.settings["paths"]
+        if int(top[1:], 16) >= len(paths):
+            raise Trouble(f"the binlog speaks of {top}, and this storage has {len(paths)} store paths")
+        return os.path.join(paths[int(top[1:], 16)], "data")
+
+    def _gone(self, source: str) -> bool:
+        """Whether it was deleted before it could be shipped. A disk that is away deletes nothing."""
+        try:
+            os.lstat(source)
+        except FileNotFoundError:
+            if not os.path.isdir(os.path.dirname(source)):
+                raise Trouble(f"{os.path.dirname(source)} is not there") from None
+            return True
+        except OSError:
+            # Who cannot read it is told when it is to be read.
+            pass
+        return False
 
     def ship(self, wanted: list[Item], named: str) -> None:
         """Files, and then the list of them."""
@@ -185,23 +223,25 @@ class Shipper:
         by_path: dict[str, list[str]] = {}
         for item in wanted:
             top, name = item.name.split("/", 1)
-            source = os.path.join(self.settings["paths"][int(top[1:], 16)], "data", name)
-            # It may have been deleted before it could be shipped.
-            listed.append(item._replace(gone=not os.path.exists(source)))
+            source = os.path.join(self._store(top), name)
+            listed.append(item._replace(gone=self._gone(source)))
             if listed[-1].gone:
                 continue
             if item.version:
                 staged = os.path.join(self.stage, item.place)
                 os.makedirs(os.path.dirname(staged), exist_ok=True)
-                shutil.copy2(source, staged)
-                versions.append(item.place)
+                # What does not come is asked for again, and keeps nothing else from being shipped.
+                with suppress(PermissionError, FileNotFoundError):
+                    shutil.copy2(source, staged)
+                    versions.append(item.place)
             else:
                 by_path.setdefault(top, []).append(name)
         for top, names in by_path.items():
-            self._rsync(f"{self.settings['paths'][int(top[1:], 16)]}/data/", f"{top}/", names)
+            # 23: one that could not be read.
+            self._rsync(f"{self._store(top)}/", f"{top}/", names, accepted=(0, 23))
         if versions:
             self._rsync(f"{self.stage}/", "./", versions)
-        replace(os.path.join(self.stage, f"{named}.list"), listing(listed))
+        replace(os.path.join(self.stage, f"{named}.list"), listing(listed, str(self.listed)))
         self._rsync(f"{self.stage}/", "./", [f"{named}.list"])
         self.shipped += len(listed)
 
@@ -215,6 +255,7 @@ class Shipper:
                 self.moved = time.monotonic()
             self.waiting.setdefault(behind, entries[0].time)
             self.ship([each.item for each in entries], str(behind))
+            self.listed = behind
         # Lines that are not shipped are passed without a word; after a restart they are passed again.
         moved, self.sent = behind != self.sent, behind
         if self.waiting or time.monotonic() - self.asked > ASK_EVERY:
@@ -223,7 +264,7 @@ class Shipper:
 
     def tell(self, trouble: str = "") -> None:
         """State and lag, for people and for a monitor."""
-        oldest = min(self.waiting.values(), default=None)
+        oldest = self.oldest()
         lag = max(0, int(time.time()) - oldest) if oldest else 0
         state = {
             "position": str(self.done),
@@ -255,7 +296,7 @@ def main() -> None:
             shipper.tell()
             time.sleep(0 if more else PAUSE)
         except (Trouble, OSError) as error:
-            shipper.sent = shipper.done
+            shipper.rewind()
             shipper.tell(str(error))
             time.sleep(RETRY)
 

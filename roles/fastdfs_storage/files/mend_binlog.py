@@ -128,22 +128,32 @@ def cut(path: str) -> None:
         end = file.seek(0, os.SEEK_END)
         begin = max(0, end - BLOCK)
         file.seek(begin)
-        file.truncate(begin + file.read().rfind(b"\n") + 1)
+        whole_lines = begin + file.read().rfind(b"\n") + 1
+        if whole_lines < end:
+            file.truncate(whole_lines)
 
 
 def mend(base_path: str, index: int, group: str, paths: list[str]) -> tuple[int, int]:
     """How many files have a line now that had none, and how many are left alone, since they are not what their names tell."""
     log = binlog(base_path, index)
-    since = os.stat(log).st_mtime - MARGIN
+    before = os.stat(log)
+    since = before.st_mtime - MARGIN
+    # Until it is mended its time tells since when lines can be missing, however often this is interrupted.
+    times = (before.st_atime_ns, before.st_mtime_ns)
     cut(log)
+    os.utime(log, ns=times)
     found = unnamed(base_path, index, dict(recent(paths, group, own_address(base_path), since)))
     lines = sorted(
         (int(os.lstat(path).st_mtime), name) for name, path in found.items() if whole(group, name, path)
     )
-    with open(log, "a") as file:
-        file.writelines(f"{time} C {name}\n" for time, name in lines)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(log, "a") as file:
+            file.writelines(f"{time} C {name}\n" for time, name in lines)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        os.utime(log, ns=times)
+        raise
     return len(lines), len(found) - len(lines)
 
 

@@ -115,6 +115,31 @@ def changed(host: str, name: str, value: object) -> dict:
     ("seen", "sentence"),
     [
         (changed("backup1", "ansible_facts", {}), "backup1 cannot be reached."),
+        (changed("backup1", "status_host", {"failed": True}), "backup1 does not say what it has."),
+        (changed("image1", "status_host", {"stdout": ""}), "image1 does not say what it has."),
+        (
+            changed("tracker1", "status_trackers", {"trackers": [], "groups": []}),
+            "image1 is no storage that trackers know.",
+        ),
+        (
+            changed("image1", "status_host", {"stdout": json.dumps({**STORAGE, "ships": {}})}),
+            "image1 has never shipped anything to backup1.",
+        ),
+        *(
+            (
+                changed(
+                    "image1",
+                    "status_host",
+                    {
+                        "stdout": json.dumps(
+                            {**STORAGE, "marks": [{"peer": "10.0.0.22", "bytes": size, "seconds": 0}]}
+                        )
+                    },
+                ),
+                "image1 does not know any more how far it is with what it sends to 10.0.0.22.",
+            )
+            for size in (-500, None)
+        ),
         (
             changed("director1", "directors_state", {"stdout": "ready"}),
             "The VIPs are on no director that answers.",
