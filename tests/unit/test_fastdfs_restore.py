@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,12 +50,7 @@ def run(tmp_path, storage, archive, monkeypatch):
     ssh.write_text(f'#!/bin/sh\nshift\nSSH_ORIGINAL_COMMAND="$*" exec /usr/bin/rrsync -ro {archive.root}\n')
     ssh.chmod(0o755)
     monkeypatch.setattr(restore, "NOTED", str(tmp_path / "noted"))
-    # The user fastdfs need not exist here.
-    rsync = tmp_path / "bin" / "rsync"
-    rsync.parent.mkdir()
-    rsync.write_text(f'#!/bin/bash\nexec {shutil.which("rsync")} "${{@/--chown=*/--times}}"\n')
-    rsync.chmod(0o755)
-    monkeypatch.setenv("PATH", str(rsync.parent), prepend=os.pathsep)
+    (tmp_path / "noted").mkdir()
 
     def both(names: list[str] | None = None, since: int | None = None) -> tuple[dict, int]:
         settings = {"group": "group1", "base_path": str(storage.base), "paths": [str(storage.store)]}
@@ -162,7 +156,6 @@ def test_of_what_may_change_the_last_state_comes_back(storage, archive, run):
 
 def test_what_an_interrupted_run_brought_is_named_by_the_next(storage, archive, run, tmp_path):
     name = storage.upload(b"brought")
-    (tmp_path / "noted").mkdir()
     (tmp_path / "noted/group1").write_text(f"{name}\n{storage.name(b'not any more')}\n")
     before = log(storage)
     assert run(names=[])[1] == 1

@@ -82,7 +82,7 @@ class Restore:
             wanted += [f"{name}-m" for name in wanted]
         words = ["-rtO", "--ignore-existing", "--ignore-missing-args", "--no-human-readable", *options]
         # What begins with a dot is not whole yet.
-        words += ["--chown=fastdfs:fastdfs", "--chmod=F644", "--exclude=.*"]
+        words += ["--chmod=F644", "--exclude=.*"]
         if self.names is not None:
             words.append("--files-from=-")
         to = f"{self.paths[index]}/data/" if kind == "archive" else f"{self.stage(index)}/"
@@ -122,7 +122,6 @@ class Restore:
         return {"files": files, "needs": needs}
 
     def do(self) -> dict:
-        os.makedirs(NOTED, mode=0o700, exist_ok=True)
         noted = os.path.join(NOTED, self.settings["group"])
         with open(noted, "a") as notes:
             for index in range(len(self.paths)):
