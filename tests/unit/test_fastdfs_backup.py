@@ -334,6 +334,17 @@ def test_a_list_that_a_power_cut_took_is_not_stepped_over(
     assert all(archived(backup, name) for name in names)
 
 
+def test_a_file_that_grew_often_is_shipped_once(storage, backup, shipper, inbox):
+    appender = storage.put(storage.name(b"", mark=1 << 63 | 1 << 58), b"grows")
+    for _ in range(50):
+        storage.log("A", appender)
+    shipper().step()
+    assert len(list((backup / "inbox/image1/versions").iterdir())) == 1
+    assert inbox().step()
+    assert list((backup / "inbox/image1/versions").iterdir()) == []
+    assert len(list((backup / "versions/group1" / appender).iterdir())) == 1
+
+
 def test_a_disk_that_is_away_is_no_delete(storage, backup, shipper, run):
     name = storage.upload()
     store = storage.path(name).parents[2]

@@ -165,9 +165,18 @@ class Inbox:
             for item in listed:
                 with suppress(OSError), folder_of(box, item.place) as (folder, file_name):
                     os.unlink(file_name, dir_fd=folder)
+                if item.version:
+                    self._tidy(box, item.place)
             os.unlink(name, dir_fd=box)
         finally:
             os.close(box)
+
+    def _tidy(self, box: int, place: str) -> None:
+        """The directories that came with one state, as far as they are empty."""
+        while place.count("/") > 1:
+            place = os.path.dirname(place)
+            with suppress(OSError), folder_of(box, place) as (folder, name):
+                os.rmdir(name, dir_fd=folder)
 
     def _in_turn(self, begin: str | None, again: bool) -> None:
         """Raises Wrong for a list that would step over another one. After a power cut one can have come and not be on the disk."""

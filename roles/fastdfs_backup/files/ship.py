@@ -254,7 +254,9 @@ class Shipper:
             if not self.waiting:
                 self.moved = time.monotonic()
             self.waiting.setdefault(behind, entries[0].time)
-            self.ship([each.item for each in entries], str(behind))
+            # Of a file that changed several times there is one state now.
+            last = {each.item.name: each.item for each in entries}
+            self.ship(list(last.values()), str(behind))
             self.listed = behind
         # Lines that are not shipped are passed without a word; after a restart they are passed again.
         moved, self.sent = behind != self.sent, behind
