@@ -450,6 +450,18 @@ def test_what_is_no_file_keeps_nobody_waiting(storage, backup, inbox):
     assert everything(backup) == []
 
 
+def test_what_cannot_be_set_aside_is_trouble_of_that_storage_only(backup, inbox):
+    for folder in (backup / "inbox/image1/00000000-0-1.list", backup / "rejected/image1/00000000-0-1.list/x"):
+        folder.mkdir(parents=True)
+    (backup / "inbox/image1/00000000-0-1.list/x").touch()
+    receiver = inbox()
+    assert [receiver.turn(now) for now in (100.0, 101.0)] == [False, False]
+    assert receiver.trouble.startswith("image1: ")
+    (backup / "rejected/image1/00000000-0-1.list/x").rmdir()
+    assert [receiver.turn(now) for now in (102.0, 106.0)] == [False, True]
+    assert receiver.trouble == ""
+
+
 def test_another_storage_s_images_are_not_taken(storage, backup, run, capsys):
     storage.put(storage.name(b"forged", source="10.0.0.99"), b"forged")
     run(1)

@@ -114,6 +114,7 @@ class Inbox:
         self.state = os.path.join(root, "state", storage)
         self.position, self.again = self._saved()
         self.archived = self.rejected = 0
+        self.trouble, self.later = "", 0.0  # what is in the way, and when it is tried again
 
     def _saved(self) -> tuple[str, list[str]]:
         try:
@@ -127,6 +128,16 @@ class Inbox:
         """The lists that have come, the oldest position first."""
         found = [name for name in os.listdir(self.path) if LISTED.match(name)]
         return sorted(found, key=lambda name: [int(part) for part in re.findall(r"(?<=-)\d+", name)])
+
+    def turn(self, now: float) -> bool:
+        """A step, unless there was trouble a moment ago: whoever has trouble, or makes it, is in nobody else's way."""
+        if now < self.later:
+            return False
+        try:
+            worked, self.trouble = self.step(), ""
+        except OSError as error:
+            worked, self.trouble, self.later = False, f"{self.storage}: {error}", now + RETRY
+        return worked
 
     def step(self) -> bool:
         """Archives what the oldest list names. False when there is none."""
@@ -244,11 +255,8 @@ class Inbox:
         # One of a name: what stays damaged at its source comes again and again.
         aside = os.path.join(self.root, "rejected", self.storage, os.path.basename(place))
         os.makedirs(os.path.dirname(aside), mode=0o700, exist_ok=True)
-        try:
-            with folder_of(box, place) as (folder, name):
-                os.rename(name, aside, src_dir_fd=folder)
-        except OSError:
-            aside = "not even that"
+        with folder_of(box, place) as (folder, name):
+            os.rename(name, aside, src_dir_fd=folder)
         self.rejected += 1
         print(f"{place} of {self.storage} is set aside ({aside}): {why}.", flush=True)
 
@@ -262,12 +270,8 @@ def main() -> None:
     ]
     trouble = told = ""
     while True:
-        worked, said = False, ""
-        for inbox in inboxes:
-            try:
-                worked = inbox.step() or worked
-            except OSError as error:
-                said = f"{inbox.storage}: {error}"
+        worked = [inbox.turn(time.monotonic()) for inbox in inboxes]
+        said = "; ".join(inbox.trouble for inbox in inboxes if inbox.trouble)
         if said and said != trouble:
             print(f"{said}. It is tried again every {RETRY} s; the inboxes keep what has come.", flush=True)
         if trouble and not said:
@@ -278,7 +282,7 @@ def main() -> None:
             with suppress(OSError):
                 replace(os.path.join(settings["root"], "state", "keep.json"), text)
                 told = text
-        time.sleep(RETRY if said else 0 if worked else PAUSE)
+        time.sleep(0 if any(worked) else PAUSE)
 
 
 def state(inboxes: list[Inbox], trouble: str) -> dict:
