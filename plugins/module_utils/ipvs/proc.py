@@ -34,6 +34,7 @@ def tells_all(table: Table) -> bool:
     return all(
         not service.scheduler_flags
         and not service.persistence_timeout
+        and not service.persistence_engine
         and (service.id.family == "ipv4" or _plain_ipv6(service))
         and all(_plain(server) for server in service.servers.values())
         for service in table.services.values()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from dataclasses import dataclass, field
 from typing import Callable, Tuple
 
@@ -27,6 +28,7 @@ READ = ("-S -n", "-L -n --thresholds", "-L --timeout", "-L --daemon")
 READ_BESIDE_PROC = ("-L --timeout", "-L --daemon")
 READ_COUNTERS = (*READ, "-L -n --stats --exact", "-L -n --rate --exact", "-v")
 NOT_INSTALLED = "ipvsadm is not installed; the package is called ipvsadm"
+NO_SCHEDULERS = ("ftp",)  # modules that are called like one
 SHOWN = 10  # objects named in a message before it says how many more there are
 
 # Lines for ipvsadm -R; back come exit status, standard output and standard error.
@@ -66,8 +68,18 @@ def host(module) -> Host:
     path = module.get_bin_path("ipvsadm")
 
     def ipvsadm(lines: str) -> tuple[int, str, str]:
-        locale = {"LC_ALL": "C", "LANG": "C", "LANGUAGE": "C"}
-        return module.run_command([path, "-R"], data=lines, binary_data=True, environ_update=locale)
+        # Not module.run_command, which writes all lines before it reads a word: ipvsadm says one for each line that the kernel refuses,
+        # and both would wait for each other. What is written to one that has ended is no failure either: what stands is read afterwards.
+        ran = subprocess.run(
+            [path, "-R"],
+            input=lines,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, "LC_ALL": "C", "LANG": "C", "LANGUAGE": "C"},
+            check=False,
+        )
+        return ran.returncode, ran.stdout, ran.stderr
 
     return Host(ipvsadm if path else None, loaded, lambda: offered(os.uname().release), shown)
 
@@ -176,11 +188,16 @@ def _needs(service: Service) -> list[tuple[str, str]]:
 
 def _unproven(names: frozenset[str] | None, before: Table, after: Table) -> list[tuple[Service, str]]:
     """Changed services and their fields for which nothing shows that the kernel has the module."""
-    proven = set(names or ())
+    proven = {name for name in names or () if name not in NO_SCHEDULERS}
     for service in before.services.values():
         proven.update(name for name, _field in _needs(service))
     changed = planning.changed_services(before, after)
-    return [(service, what) for service in changed for name, what in _needs(service) if name not in proven]
+    return [
+        (service, what)
+        for service in changed
+        for name, what in _needs(service)
+        if name not in proven or (what == "scheduler" and name.startswith("pe_"))
+    ]
 
 
 def _refuse(found: list[tuple[Service, str]], names: frozenset[str] | None) -> None:
@@ -188,7 +205,9 @@ def _refuse(found: list[tuple[Service, str]], names: frozenset[str] | None) -> N
     for service, what in found:
         engines = what == "persistence_engine"
         has = sorted(
-            n[3:] if engines else n for n in names or () if n.startswith("pe_") == engines and n != "ftp"
+            n[3:] if engines else n
+            for n in names or ()
+            if n.startswith("pe_") == engines and n not in NO_SCHEDULERS
         )
         offer = f"; it offers {', '.join(has)}" if has else ""
         problems.append(f"{service.id}: {what}: the kernel has no {getattr(service, what)!r}{offer}")
@@ -263,21 +282,35 @@ def _write_and_compare(
 
 
 def _apply(host: Host, before: Table, after: Table, steps: list[Step], wanted: Desired) -> Table:
-    observed, errors, differences = _write_and_compare(host, before, after, steps)
     touched = {step.subject for step in steps}
-    wrong = planning.limited(differences, touched | planning.named_subjects(wanted))
-    if not wrong:
-        return observed
+    # With a service its real servers go.
+    gone = [service for name, service in before.services.items() if name not in after.services]
+    touched |= {(service.id, key) for service in gone for key in service.servers}
+    try:
+        observed, errors, differences = _write_and_compare(host, before, after, steps)
+    except IpvsError as error:
+        # Nobody knows what stands; where everything was made, this takes it back.
+        observed, errors, wrong = after, "", []
+        message = f"what the kernel holds after the change cannot be read: {error}"
+    else:
+        wrong = planning.limited(differences, touched | planning.named_subjects(wanted))
+        if not wrong:
+            return observed
+        made = {step.subject: step.line for step in steps}
+        message = "the kernel does not hold what was asked: " + _named(wrong, made)
+    if errors:
+        message += f". ipvsadm said: {'; '.join(dict.fromkeys(errors.splitlines()))}"
     undo = planning.limited(planning.plan(observed, before), touched)
     restored, undo_errors = observed, ""
     if undo:
-        listing, undo_errors = write(host.ipvsadm, undo)
+        try:
+            listing, undo_errors = write(host.ipvsadm, undo)
+        except IpvsError as error:
+            raise IpvsError(
+                f"{message}. Whether the table before was put back cannot be read: {error}", steps
+            ) from error
         restored = listing.table()
     left = planning.limited(planning.plan(restored, before), touched)
-    made = {step.subject: step.line for step in steps}
-    message = "the kernel does not hold what was asked: " + _named(wrong, made)
-    if errors:
-        message += f". ipvsadm said: {'; '.join(dict.fromkeys(errors.splitlines()))}"
     if left:
         message += f". The table before could not be put back ({undo_errors}): " + _named(left, {})
     else:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs import run
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.desired import InputError, desired
@@ -300,3 +302,87 @@ def test_loaded_is_told_by_a_file(tmp_path):
     assert run.loaded(str(tmp_path / "ip_vs")) is False
     (tmp_path / "ip_vs").touch()
     assert run.loaded(str(tmp_path / "ip_vs")) is True
+
+
+@pytest.mark.parametrize("scheduler", ["ftp", "pe_sip"])
+def test_not_every_module_of_ipvs_is_a_scheduler(scheduler):
+    fake, offered = FakeIpvsadm(), SCHEDULERS | {"ftp", "pe_sip"}
+    apply(fake, desired([WEB]))
+    fake.calls.clear()
+    for check in (True, False):
+        with pytest.raises(
+            InputError, match=f"the kernel has no '{scheduler}'; it offers dh, fo, lblc, [a-z, ]* wrr$"
+        ):
+            reconcile(
+                host(fake, offered), desired([{**WEB, "port": 81, "scheduler": scheduler}]), Policy(), check
+            )
+    assert list(fake.virtuals) == [("TCP", "192.0.2.1", 80)]
+
+
+def test_a_real_server_that_did_not_come_back_with_its_service_is_named():
+    fake = FakeIpvsadm()
+    apply(fake, desired([WEB]))
+    fake.refuse = r"-r 10\.0\.0\.2|-A -t 192\.0\.2\.1:81"
+    with pytest.raises(IpvsError, match=r"could not be put back .* real server 10\.0\.0\.2:80"):
+        apply(fake, desired([{**WEB, "state": "absent"}, {**WEB, "port": 81}]))
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "told"),
+    [
+        ((2, 3), "The table before was put back"),
+        ((2, 3, 4, 5), "Whether the table before was put back cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_after_a_change_is_put_back_and_said(unreadable, told):
+    fake = FakeIpvsadm()
+    apply(fake, desired([WEB]))
+    fake.calls.clear()
+    fake.refuse = r"-r 10\.0\.0\.3"
+
+    def failing(text: str) -> tuple[int, str, str]:
+        answer = fake(text)
+        return (255, "", "boom") if len(fake.calls) in unreadable else answer
+
+    machine = Host(failing, lambda: True, lambda: SCHEDULERS, fake.proc)
+    wanted = desired([{**WEB, "scheduler": "rr", "servers": [A, {"address": "10.0.0.3"}]}])
+    with pytest.raises(IpvsError, match=r"cannot be read: .*boom") as caught:
+        reconcile(machine, wanted, policy("servers"))
+    assert len(caught.value.plan) == 3
+    assert told in str(caught.value)
+    assert fake.virtuals["TCP", "192.0.2.1", 80].scheduler == "wrr"
+    assert sorted(fake.virtuals["TCP", "192.0.2.1", 80].dests) == [("10.0.0.1", 80), ("10.0.0.2", 80)]
+
+
+class Module:
+    """As much of an AnsibleModule as is asked for a program."""
+
+    def __init__(self, program) -> None:
+        self.get_bin_path = lambda _name: str(program)
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        (
+            "while read -r line; do echo 'Invalid operation.  Possibly wrong module version, address not unicast, ...' >&2; done",
+            0,
+        ),
+        ("read -r line; exit 2", 2),
+    ],
+)
+def test_a_large_plan_waits_for_nobody(tmp_path, script, status):
+    """More lines and more errors than a pipe takes; a program that ends before it has read them."""
+    program = tmp_path / "ipvsadm"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(
+            run.host(Module(program)).ipvsadm("-a -t 192.0.2.1:80 -r 10.0.0.1:80\n" * 10000)
+        ),
+        daemon=True,
+    )
+    thread.start()
+    thread.join(60)
+    assert found and found[0][0] == status
