@@ -58,6 +58,8 @@ def scheduler_weights(
     if unknown:
         raise ValueError(f"drained names {', '.join(map(str, unknown))}, which has no capacity")
     serving = {host: capacity for host, capacity in capacities.items() if host not in drained}
+    for host in drained:
+        _check(host, capacities[host])
     if demand is None:
         demand = _usual_demand(serving)
     amounts = {host: _amount(host, capacity, demand) for host, capacity in serving.items()}
@@ -66,7 +68,7 @@ def scheduler_weights(
         return dict.fromkeys(capacities, 0)
     most = max(amounts[host] for host in active)
     units = {host: max(1, round(amounts[host] / most * UNITS)) for host in active}
-    ranked = sorted(active, key=lambda host: (-units[host], str(host)))
+    ranked = sorted(active, key=lambda host: (-units[host], -amounts[host], str(host)))
     ordered = tuple(units[host] for host in ranked)
     weights = dict(zip(ranked, _weights(Shares(ordered, sum(ordered)), int(limit), allowed)))
     return {host: weights.get(host, 0) for host in capacities}
@@ -140,6 +142,12 @@ def _number(what: str, value) -> Fraction:
     if number < 0:
         raise wrong
     return number
+
+
+def _check(host: str, capacity) -> None:
+    """What is wrong with a drained host's capacity is said today, not on the day on which it is put back."""
+    for name, value in capacity.items() if isinstance(capacity, dict) else [("capacity", capacity)]:
+        _number(f"{host}: {name}", value)
 
 
 def _usual_demand(capacities: dict) -> dict | None:

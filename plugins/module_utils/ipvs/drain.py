@@ -151,7 +151,7 @@ def _server(raw) -> tuple[str, int | None]:
         match = _BRACKETS.match(str(raw))
         if match:
             address, port = match.groups()
-        elif str(raw).count(":") == 1:
+        elif isinstance(raw, str) and raw.count(":") == 1:
             address, port = raw.split(":")
     if not isinstance(address, str):
         raise ValueError(

@@ -13,7 +13,6 @@ Persistence is left to ipvsadm: the file gives its timeout in ticks of that kern
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from functools import lru_cache
 from typing import Dict, Set, Tuple
@@ -117,5 +116,7 @@ def _service(service: Service) -> tuple[str, ...]:
 @lru_cache(maxsize=65536)
 def _endpoint(address: str, port: int) -> str:
     if ":" in address:
-        return f"[{ipaddress.IPv6Address(address).exploded}]:{port:04X}"
+        # Not ipaddress, which writes an embedded IPv4 address with dots since Python 3.13.
+        digits = socket.inet_pton(socket.AF_INET6, address).hex()
+        return f"[{':'.join(digits[at : at + 4] for at in range(0, 32, 4))}]:{port:04X}"
     return f"{socket.inet_aton(address).hex().upper()}:{port:04X}"

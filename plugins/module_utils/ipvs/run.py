@@ -18,7 +18,7 @@ from typing import Callable, Tuple
 from . import plan as planning
 from . import proc
 from .desired import Desired, InputError
-from .model import FWMARK, MAX_MARK, Service, ServiceId, Table
+from .model import DEFAULT_SCHEDULER, FWMARK, MAX_MARK, Service, ServiceId, Table
 from .parse import Listing, ParseError, parse
 from .plan import Policy, Step
 from .render import delete_service_line, service_line
@@ -237,7 +237,9 @@ def _probe(ipvsadm: Ipvsadm, names: frozenset[str] | None, before: Table, after:
             if what == "scheduler":
                 trials[trial] = Service(name, service.scheduler)
             else:
-                trials[trial] = Service(name, "wlc", (), 60, 32, service.persistence_engine)
+                vouched = (service, "scheduler") not in unproven
+                scheduler = service.scheduler if vouched else DEFAULT_SCHEDULER
+                trials[trial] = Service(name, scheduler, (), 60, 32, service.persistence_engine)
     lines = [service_line("-A", service) for service in trials.values()]
     lines += READ
     lines += [delete_service_line(service.id) for service in trials.values()]

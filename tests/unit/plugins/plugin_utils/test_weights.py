@@ -251,3 +251,15 @@ def test_capacities_that_cannot_be_compared(hostvars, sentence):
         host_capacities(
             list(hostvars), {host: known for host, known in hostvars.items() if known is not None}
         )
+
+
+@pytest.mark.parametrize("capacity", ["abc", -3, {"vcpus": "many"}])
+def test_a_drained_host_s_capacity_is_looked_at_too(capacity):
+    with pytest.raises(ValueError, match=r"^b: (capacity|vcpus) must be a number"):
+        scheduler_weights({"a": 1, "b": capacity}, drained=["b"])
+
+
+def test_hosts_that_differ_by_next_to_nothing_are_in_the_order_of_their_capacities():
+    capacities = {"y": 40.0000000000028, "v": 40.0, "z": 9.00000000000027, "x": 20.0000000000012, "w": 14}
+    weights = scheduler_weights(capacities, maximum=10, tolerance=0.05)
+    assert weights["y"] >= weights["v"]
