@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.fastdfs.cluster import GONE
+
 MIB = 1 << 20
 FULL = 0.9  # of a disk in use, from which on it is trouble
 LATE = 60  # seconds of lag, from which on it is trouble
-GONE = ("DELETED", "IP_CHANGED", "NONE")  # what trackers say of storages that left their group
 Plan = Mapping[str, Any]
 Hostvars = Mapping[str, Mapping[str, Any]]
 

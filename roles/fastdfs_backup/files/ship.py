@@ -127,9 +127,8 @@ class Shipper:
         self.binlog = Binlog(settings["base_path"], settings["group"])
         self.state = settings["state"]
         self.stage = os.path.join(self.state, "stage")
-        self.done = self.sent = self.listed = (
-            Position()
-        )  # what is archived, what was passed, what lists speak of
+        # What is archived, what was passed, and what the lists that were shipped speak of: everything before these.
+        self.done = self.sent = self.listed = Position()
         self.moved = time.monotonic()  # when the archive's position moved last
         self.asked = self.repeated = 0.0
         self.shipped = 0
@@ -211,8 +210,8 @@ class Shipper:
                 raise Trouble(f"{os.path.dirname(source)} is not there") from None
             return True
         except OSError:
-            # Who cannot read it is told when it is to be read.
-            pass
+            # That it cannot be read is found when it is to be read.
+            return False
         return False
 
     def ship(self, wanted: list[Item], named: str) -> None:
