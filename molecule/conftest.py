@@ -153,6 +153,20 @@ def begin():
     return start
 
 
+@pytest.fixture(scope="session")
+def begin_role(begin, tmp_path_factory):
+    """end = begin_role("nginx", "image1", nginx_image_workers=1) applies a role of site.yml to these hosts, with values of its own."""
+    folder = tmp_path_factory.mktemp("roles")
+
+    def start(role: str, hosts: str, **variables: object) -> Callable[[], Played]:
+        file = folder / f"{len(list(folder.iterdir()))}.yml"
+        file.write_text(json.dumps(variables))
+        extra = {"role": role, "role_hosts": hosts, "role_vars": str(file)}
+        return begin(PROJECT / "molecule" / "default" / "role.yml", "--extra-vars", json.dumps(extra))
+
+    return start
+
+
 class Power:
     """The plugs of the lab's hosts."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -12,10 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
 PROJECT = Path(__file__).parents[3]
-ROLE = PROJECT / "molecule" / "default" / "role.yml"
 MAKE = """#!/bin/sh
 # upstream's scripts go on when the compiler fails, and succeed
 gcc -o fdfs_trackerd broken.c
@@ -47,7 +44,7 @@ def hung(storage, tracker) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def refused(begin, node, hostvars, tmp_path_factory):
+def refused(begin_role, node, hostvars, tmp_path_factory):
     """How each refused run ended. They work on different hosts (or different daemons of one), so they run at once."""
     folder = tmp_path_factory.mktemp("refused")
     tracker = hostvars("tracker1")["ansible_host"]
@@ -87,12 +84,7 @@ def refused(begin, node, hostvars, tmp_path_factory):
         ),
     }
     with hung(node("image2"), node("tracker1")):
-        ends = {}
-        for name, (role, host, variables) in runs.items():
-            file = folder / f"{name}.yml"
-            file.write_text(yaml.safe_dump(variables))
-            extra = {"role": role, "role_hosts": host, "role_vars": str(file)}
-            ends[name] = begin(ROLE, "--extra-vars", json.dumps(extra))
+        ends = {name: begin_role(role, host, **variables) for name, (role, host, variables) in runs.items()}
         return {name: end() for name, end in ends.items()}
 
 
