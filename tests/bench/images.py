@@ -47,42 +47,63 @@ def plain(given: argparse.Namespace) -> Iterator[str]:
         yield path
 
 
-def http(connection: socket.socket, given: argparse.Namespace, file: str) -> int:
-    connection.sendall(f"GET /{file} HTTP/1.1\r\nHost: {given.host}\r\n\r\n".encode())
-    answer = connection.recv(65536)
+class Connection:
+    """A connection that is made again when the server has ended it, as nginx does after so many requests."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address = (host, port)
+        self.socket = socket.create_connection(self.address)
+
+    def ask(self, request: bytes) -> bytes:
+        """The first bytes of the answer."""
+        for _ in range(2):
+            with contextlib.suppress(ConnectionError):
+                self.socket.sendall(request)
+                answer = self.socket.recv(65536)
+                if answer:
+                    return answer
+            self.socket.close()
+            self.socket = socket.create_connection(self.address)
+        raise SystemExit(f"{self.address} ends every connection")
+
+    def more(self) -> bytes:
+        got = self.socket.recv(262144)
+        if not got:
+            raise SystemExit(f"{self.address} ended the connection in the middle of an answer")
+        return got
+
+
+def http(connection: Connection, file: str) -> None:
+    answer = connection.ask(f"GET /{file} HTTP/1.1\r\nHost: {connection.address[0]}\r\n\r\n".encode())
     while b"\r\n\r\n" not in answer:
-        answer += connection.recv(65536)
+        answer += connection.more()
     head, _, body = answer.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200"):
         raise SystemExit(f"{file}: {head.decode()}")
-    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-    got = len(body)
-    while got < length:
-        got += len(connection.recv(262144))
-    return got
+    left = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]) - len(body)
+    while left > 0:
+        left -= len(connection.more())
 
 
-def fdfs(connection: socket.socket, _given: argparse.Namespace, file: str) -> int:
-    connection.sendall(wire.download(wire.file_id(file)).packet())
-    answer = connection.recv(65536)
-    while len(answer) < 10:
-        answer += connection.recv(65536)
-    length = int.from_bytes(answer[:8], "big")
-    if answer[9]:
-        raise SystemExit(f"{file}: status {answer[9]}")
-    got = len(answer) - 10
-    while got < length:
-        got += len(connection.recv(262144))
-    return got
+def fdfs(connection: Connection, file: str) -> None:
+    answer = connection.ask(wire.download(wire.file_id(file)).packet())
+    while len(answer) < wire.HEADER.size:
+        answer += connection.more()
+    length, _command, status = wire.HEADER.unpack(answer[: wire.HEADER.size])
+    if status:
+        raise SystemExit(f"{file}: status {status}")
+    left = length - len(answer) + wire.HEADER.size
+    while left > 0:
+        left -= len(connection.more())
 
 
 def reads(given: argparse.Namespace) -> Iterator[str]:
     ids = Path(given.ids).read_text().split()
     one = {"http": http, "fdfs": fdfs}[given.protocol]
-    with socket.create_connection((given.host, given.port)) as connection:
-        for file in itertools.cycle(ids) if given.seconds else ids:
-            one(connection, given, file)
-            yield file
+    connection = Connection(given.host, given.port)
+    for file in itertools.cycle(ids) if given.seconds else ids:
+        one(connection, file)
+        yield file
 
 
 def forget(given: argparse.Namespace) -> None:
