@@ -5,7 +5,7 @@ export ANSIBLE_HOME := $(CURDIR)/.ansible
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PLAY := ansible-playbook -i $(INVENTORY) -i molecule/lab/inventory -i .ansible/lab/inventory
 
-.PHONY: help setup demo lab test test-all checks bench-ha bench-ipvs clean
+.PHONY: help setup demo lab test test-all checks bench-ha bench-http bench-ipvs bench-play clean
 
 help:
 	@printf '%s\n' \
@@ -15,6 +15,8 @@ help:
 	'make checks                  lint, unit tests and sanity only' \
 	'make scenario-NAME           one Molecule scenario: default, ipvs, storage, ha, forwarding or trixie' \
 	'make bench-ipvs              what the IPVS module costs beside ipvsadm itself' \
+	'make bench-http             images read and written beside a bare nginx and a bare file system' \
+	'make bench-play             the tasks of site.yml and their seconds beside a task that does nothing' \
 	'make bench-ha                what readers miss when directors and image servers go away' \
 	'make lab [INVENTORY=path]    boot the hosts only' \
 	'make clean                   remove every host, network and image of the lab'
@@ -45,6 +47,12 @@ bench-ha: setup
 
 bench-ipvs: setup
 	@tests/bench/ipvs
+
+bench-http: setup
+	@tests/bench/http
+
+bench-play: setup
+	@tests/bench/play
 
 clean:
 	@molecule/lab/clean

@@ -1,7 +1,7 @@
 """Writes and reads images for the bench, on a host of the lab. Prints one JSON object.
 
     images.py upload TRACKER --size N --clients N (--seconds S | --count N) [--ids FILE]    FastDFS uploads, each asking the tracker first
-    images.py plain FOLDER --size N --clients N --seconds S                                 create, write and close in a file system
+    images.py plain FOLDER --size N --clients N --seconds S                                 create, write and close; the files stay
     images.py read (http|fdfs) HOST PORT --ids FILE --clients N [--seconds S]               kept connections; without --seconds each id once
     images.py forget FOLDER --ids FILE                                                      no content of these images is in memory any more
 
@@ -162,9 +162,6 @@ def main() -> None:
     if given.verb == "upload" and given.ids:
         with open(given.ids, "a") as file:
             file.writelines(f"{piece}\n" for piece in done)
-    if given.verb == "plain":
-        for path in done:
-            os.unlink(path)
     print(json.dumps({"count": len(done), "per_second": len(done) / seconds, "p50": statistics.median(took)}))
 
 

@@ -205,3 +205,4 @@ def test_the_service_starts_at_boot_in_a_sandbox(servers):
         assert host.service("nginx").is_enabled and host.service("nginx").is_running
         properties = host.check_output("systemctl show nginx.service -p ProtectSystem -p NoNewPrivileges")
         assert sorted(properties.split()) == ["NoNewPrivileges=yes", "ProtectSystem=strict"]
+        assert host.run("systemd-analyze security --no-pager --threshold=30 nginx.service").rc == 0
