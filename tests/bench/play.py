@@ -6,6 +6,7 @@ Each file is what the callback ansible.posix.json said of one run of site.yml an
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import datetime
 from typing import NamedTuple
@@ -34,7 +35,8 @@ class Task(NamedTuple):
 
 
 def seconds(times: dict) -> float:
-    began, ended = (datetime.fromisoformat(times[key].rstrip("Z")) for key in ("start", "end"))
+    # What includes other tasks has no end of its own.
+    began, ended = (datetime.fromisoformat(times.get(key, times["start"]).rstrip("Z")) for key in ("start", "end"))
     return (ended - began).total_seconds()
 
 
@@ -52,9 +54,10 @@ def plays(path: str) -> dict[str, list[Task]]:
     """The tasks of each play, in order, by the play's name."""
     with open(path) as source:
         text = source.read()
-    # Warnings come first.
-    found = json.loads(text[text.index("{\n") :])
-    return {entry["play"]["name"]: [task(each) for each in entry["tasks"]] for entry in found["plays"]}
+    # One object a playbook, with other callbacks' lines around it.
+    found = [json.JSONDecoder().raw_decode(text, match.start())[0] for match in re.finditer(r"(?m)^\{$", text)]
+    entries = [entry for playbook in found for entry in playbook["plays"]]
+    return {entry["play"]["name"]: [task(each) for each in entry["tasks"]] for entry in entries}
 
 
 def row(*cells: object) -> None:
