@@ -36,7 +36,9 @@ class Task(NamedTuple):
 
 def seconds(times: dict) -> float:
     # What includes other tasks has no end of its own.
-    began, ended = (datetime.fromisoformat(times.get(key, times["start"]).rstrip("Z")) for key in ("start", "end"))
+    began, ended = (
+        datetime.fromisoformat(times.get(key, times["start"]).rstrip("Z")) for key in ("start", "end")
+    )
     return (ended - began).total_seconds()
 
 
@@ -55,7 +57,9 @@ def plays(path: str) -> dict[str, list[Task]]:
     with open(path) as source:
         text = source.read()
     # One object a playbook, with other callbacks' lines around it.
-    found = [json.JSONDecoder().raw_decode(text, match.start())[0] for match in re.finditer(r"(?m)^\{$", text)]
+    found = [
+        json.JSONDecoder().raw_decode(text, match.start())[0] for match in re.finditer(r"(?m)^\{$", text)
+    ]
     entries = [entry for playbook in found for entry in playbook["plays"]]
     return {entry["play"]["name"]: [task(each) for each in entry["tasks"]] for entry in entries}
 

@@ -26,3 +26,17 @@ def test_every_problem_is_one_sentence_and_no_host_is_changed(begin):
     ):
         assert sentence in run.said
     assert set(run.changed.values()) == {0}
+
+
+def test_what_a_role_cannot_take_is_said_before_any_host_is_changed(begin):
+    wrong = {"nginx_image_tls_certificate": "/etc/ssl/images.crt", "nginx_image_workers": "many"}
+    runs = [begin(SITE, "--extra-vars", json.dumps({name: value})) for name, value in wrong.items()]
+    for run, words in zip(
+        [end() for end in runs],
+        [
+            "nginx_image_tls_certificate is there and nginx_image_tls_key is not: write the key",
+            "nginx_image_workers",
+        ],
+    ):
+        assert run.status != 0 and words in run.said, run.said
+        assert set(run.changed.values()) == {0}

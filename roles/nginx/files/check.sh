@@ -5,7 +5,7 @@
 set -u
 user=$1 accepted=$2
 shift 2
-mkdir -p -m 0700 "$accepted"
+(umask 077 && mkdir -p "$accepted")
 if nginx -t -q; then good=1; else good=; fi
 while [ "$1" != -- ]; do
     copy=$accepted/${1##*/}
