@@ -261,7 +261,7 @@ def test_somebody_else_s_key_is_refused_and_the_old_pair_stays(changes, node):
     (_, refused), before = changes
     host = node("image2")
     assert refused.status != 0
-    assert "key values mismatch" in refused.said and "the one before is back" in refused.said
+    assert "key values mismatch" in refused.said and "the configuration before is back" in refused.said
     assert served(host) == "first" and pid(host) == before["image2"]
     host.check_output("nginx -t -q && systemctl reload nginx")
     assert served(host) == "first"

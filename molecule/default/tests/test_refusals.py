@@ -73,6 +73,11 @@ def refused(begin_role, node, hostvars, tmp_path_factory):
             {"fastdfs_storage_active_timeout": 4},
         ),
         "nginx": ("nginx", "image2", {"nginx_image_server_raw": "no_such_directive on;"}),
+        "store": (
+            "nginx",
+            "image1",
+            {"nginx_image_store_paths": ["/data/fastdfs", "/var/tmp/closed"]},
+        ),
         "nftables": (
             "firewall",
             "tracker1",
@@ -83,6 +88,7 @@ def refused(begin_role, node, hostvars, tmp_path_factory):
             },
         ),
     }
+    node("image1").check_output("install -d -m 700 /var/tmp/closed /var/tmp/closed/data")
     with hung(node("image2"), node("tracker1")):
         ends = {name: begin_role(role, host, **variables) for name, (role, host, variables) in runs.items()}
         return {name: end() for name, end in ends.items()}
@@ -119,6 +125,13 @@ def test_nginx_keeps_serving_when_it_refuses_its_configuration(refused, node):
     assert answer == "200"
     # It would also start with what is on the disk.
     assert node("image2").run("nginx -t").rc == 0
+
+
+def test_a_store_that_nginx_cannot_read_is_named_and_the_site_stays(refused, node):
+    run = refused["store"]
+    assert run.status != 0
+    assert "www-data cannot read the store /var/tmp/closed/data (name a group that may" in run.said, run.said
+    assert "/var/tmp/closed" not in node("image1").file("/etc/nginx/conf.d/nginx_image.conf").content_string
 
 
 def test_the_firewall_keeps_its_rules_when_nftables_refuses_new_ones(refused, node):
