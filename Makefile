@@ -11,7 +11,7 @@ help:
 	@printf '%s\n' \
 	'make demo [INVENTORY=path]   boot the hosts, build the cluster, verify it, report' \
 	'make test                    lint, unit tests, sanity and the Molecule scenarios' \
-	'make test-all                the same, the scenarios ha, forwarding and trixie, and ten times as many random cases in a real kernel' \
+	'make test-all                the same with its long tests and ten times as many random cases, and the scenarios ha, forwarding and trixie' \
 	'make checks                  lint, unit tests and sanity only' \
 	'make scenario-NAME           one Molecule scenario: default, ipvs, storage, ha, forwarding or trixie' \
 	'make bench-ipvs              what the IPVS module costs beside ipvsadm itself' \

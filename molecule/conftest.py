@@ -36,9 +36,15 @@ UP = ("running", "degraded")
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "real_fastdfs: what only the real FastDFS can show")
+    config.addinivalue_line(
+        "markers", "long: minutes of its own; with IMAGEOPS_ROUNDS, which make test-all sets"
+    )
 
 
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("long") and "IMAGEOPS_ROUNDS" not in os.environ:
+            item.add_marker(pytest.mark.skip(reason="make test-all runs it"))
     sources = LAB / "sources.txt"
     if sources.exists() and sources.read_text().startswith("SIMULATED"):
         for item in items:

@@ -79,6 +79,7 @@ def test_a_storage_is_not_the_last_one_that_leaves(node, begin, wait, status, ho
     wait(lambda: status(address) == "ACTIVE", "it is back")
 
 
+@pytest.mark.long
 class TestAnotherAddress:
     def test_the_address_that_is_meant_is_said(self, begin, moved):
         played = begin(
@@ -133,6 +134,7 @@ class TestAnotherAddress:
         assert len(aside(server)) == 3
 
 
+@pytest.mark.long
 def test_a_storage_that_left_can_come_back(node, begin, writing, wait, status, hostvars):
     address = hostvars("image4")["ansible_host"]
     with writing() as ledger:

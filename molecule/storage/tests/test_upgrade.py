@@ -35,6 +35,7 @@ def releases(node, daemons):
         host.check_output(f"rm -rf {ROOT}/releases/{new}")
 
 
+@pytest.mark.long
 def test_every_daemon_runs_another_release_and_the_former_again(begin, releases, daemons, writing, tmp_path):
     old, new = releases
     with writing() as ledger:
