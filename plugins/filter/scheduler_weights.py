@@ -14,6 +14,8 @@ description:
   - Takes a mapping of host to capacity and returns a mapping of host to weight, in the same order.
   - The weights are the smallest integers by which every host's share of the load is within O(tolerance) of its share of the capacity. Where
     O(maximum) does not allow that, they are those that come closest.
+  - A host that would get less than V(1) where the largest gets O(maximum) gets V(1), which is more than its share. It has no say in the
+    weights of the others, which are then as large as O(maximum) allows, so that it gets as little too much as can be.
   - A host without capacity gets V(0), every other one at least V(1). More capacity never means less weight. Hosts of equal
     capacity get equal weights where that can be had within the tolerance. Capacities multiplied by any factor give the same weights.
 positional: []

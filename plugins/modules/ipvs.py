@@ -25,7 +25,8 @@ requirements:
 options:
   services:
     description:
-      - Virtual services.
+      - Virtual services. Values of the type raw are numbers, or yes or no. What is wrong with one is said with the service and the real server
+        that it belongs to.
     type: list
     elements: dict
     default: []
@@ -39,7 +40,7 @@ options:
         description:
           - Port, V(0) to V(65535). Required with O(services[].address).
           - V(0) stands for every port and needs O(services[].persistence_timeout).
-        type: int
+        type: raw
       protocol:
         description:
           - V(tcp), V(udp) or V(sctp). V(tcp) when left out. Goes with O(services[].address).
@@ -47,7 +48,7 @@ options:
       fwmark:
         description:
           - Firewall mark, V(1) to V(4294967295), instead of address, port and protocol.
-        type: int
+        type: raw
       family:
         description:
           - V(ipv4) or V(ipv6), for O(services[].fwmark) only. V(ipv4) when left out.
@@ -67,19 +68,20 @@ options:
       persistence_timeout:
         description:
           - Seconds for which a client stays with its real server. Left out, the service is not persistent.
-        type: int
+        type: raw
       persistence_netmask:
         description:
-          - Prefix length that groups clients for persistence. The whole address when left out.
-        type: int
+          - Prefix length that groups clients for persistence, or a dotted mask that is none, such as V(255.0.255.0).
+          - The whole address when left out.
+        type: raw
       persistence_engine:
         description:
           - Persistence engine, such as V(sip).
         type: str
       one_packet:
         description:
-          - Schedule each datagram by itself. For O(services[].protocol=udp) and O(services[].fwmark).
-        type: bool
+          - V(true) schedules each datagram by itself. For O(services[].protocol=udp) and O(services[].fwmark).
+        type: raw
         default: false
       state:
         description:
@@ -94,15 +96,14 @@ options:
         suboptions:
           address:
             description:
-              - Address of the real server. One of another family than its service needs O(services[].servers[].forward=tunnel).
+              - Address of the real server, required. One of another family than its service needs O(services[].servers[].forward=tunnel).
             type: str
-            required: true
           port:
             description:
               - Port of the real server, the service's when left out, V(0) for a O(services[].fwmark).
               - Only O(services[].servers[].forward=nat) and firewall marks can have another one than the service's; for others the
                 service's port is taken, as ipvsadm does.
-            type: int
+            type: raw
           forward:
             description:
               - V(dr) for direct routing, V(tunnel) or V(nat).
@@ -111,17 +112,17 @@ options:
           weight:
             description:
               - V(0) to V(65535). V(0) is drained, it gets no new connections.
-            type: int
+            type: raw
             default: 1
           upper_threshold:
             description:
               - Connections beyond which the real server gets no new ones. V(0) for no limit.
-            type: int
+            type: raw
             default: 0
           lower_threshold:
             description:
               - Connections below which it gets new ones again. At most O(services[].servers[].upper_threshold).
-            type: int
+            type: raw
             default: 0
           tunnel_type:
             description:
@@ -130,7 +131,7 @@ options:
           tunnel_port:
             description:
               - UDP port. Required with O(services[].servers[].tunnel_type=gue), and only there.
-            type: int
+            type: raw
           tunnel_checksum:
             description:
               - V(none), V(checksum) (gue and gre) or V(remote) (gue). V(none) when left out.
@@ -165,13 +166,13 @@ options:
     suboptions:
       tcp:
         description: For established TCP connections.
-        type: int
+        type: raw
       tcp_fin:
         description: For TCP connections after a FIN.
-        type: int
+        type: raw
       udp:
         description: For UDP.
-        type: int
+        type: raw
   sync_daemons:
     description:
       - Connection sync daemons, at most one of each role. Left out, they are not touched. An empty list stops them.
@@ -189,7 +190,7 @@ options:
         required: true
       sync_id:
         description: Number from V(0) to V(255) that tells clusters apart.
-        type: int
+        type: raw
         default: 0
 attributes:
   check_mode:
@@ -313,37 +314,37 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run impo
 
 # Values are checked by desired() and policy(), whose messages name the service: so there are no choices here.
 SERVER_SPEC = {
-    "address": {"type": "str", "required": True},
-    "port": {"type": "int"},
+    "address": {"type": "str"},
+    "port": {"type": "raw"},
     "forward": {"type": "str", "default": "dr"},
-    "weight": {"type": "int", "default": 1},
-    "upper_threshold": {"type": "int", "default": 0},
-    "lower_threshold": {"type": "int", "default": 0},
+    "weight": {"type": "raw", "default": 1},
+    "upper_threshold": {"type": "raw", "default": 0},
+    "lower_threshold": {"type": "raw", "default": 0},
     "tunnel_type": {"type": "str"},
-    "tunnel_port": {"type": "int"},
+    "tunnel_port": {"type": "raw"},
     "tunnel_checksum": {"type": "str"},
 }
 SERVICE_SPEC = {
     "address": {"type": "str"},
-    "port": {"type": "int"},
+    "port": {"type": "raw"},
     "protocol": {"type": "str"},
-    "fwmark": {"type": "int"},
+    "fwmark": {"type": "raw"},
     "family": {"type": "str"},
     "scheduler": {"type": "str", "default": "wlc"},
     "scheduler_flags": {"type": "list", "elements": "str", "default": []},
-    "persistence_timeout": {"type": "int"},
-    "persistence_netmask": {"type": "int"},
+    "persistence_timeout": {"type": "raw"},
+    "persistence_netmask": {"type": "raw"},
     "persistence_engine": {"type": "str"},
-    "one_packet": {"type": "bool", "default": False},
+    "one_packet": {"type": "raw", "default": False},
     "state": {"type": "str", "default": "present"},
     "servers": {"type": "list", "elements": "dict", "options": SERVER_SPEC},
 }
 DAEMON_SPEC = {
     "role": {"type": "str", "required": True},
     "interface": {"type": "str", "required": True},
-    "sync_id": {"type": "int", "default": 0},
+    "sync_id": {"type": "raw", "default": 0},
 }
-TIMEOUTS_SPEC = {"tcp": {"type": "int"}, "tcp_fin": {"type": "int"}, "udp": {"type": "int"}}
+TIMEOUTS_SPEC = {"tcp": {"type": "raw"}, "tcp_fin": {"type": "raw"}, "udp": {"type": "raw"}}
 
 
 def _diff(module: AnsibleModule, outcome: Outcome) -> dict:

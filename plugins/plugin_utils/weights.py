@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -42,7 +43,7 @@ def scheduler_weights(
 
     The weights are those with the smallest sum, none above ``maximum``, by which every host's share of the load is within
     ``tolerance`` (relative) of the ideal and equal hosts are treated alike; where there are none, those within ``maximum``
-    that come closest.
+    that come closest, with 1 for a host that is too small for ``maximum`` and no say for it in the others' weights.
 
     Raises ValueError that names the host and the value.
     """
@@ -156,7 +157,8 @@ def _usual_demand(capacities: dict) -> dict | None:
     for host, capacity in capacities.items():
         for resource, value in capacity.items() if isinstance(capacity, dict) else ():
             total[resource] = total.get(resource, 0) + _number(f"{host}: {resource}", value)
-    return total or None
+    # Load takes nothing of what nobody has; where nobody has anything, every host is without capacity.
+    return (total if any(total.values()) else dict.fromkeys(total, 1)) or None
 
 
 def _amount(host: str, capacity, demand: dict | None) -> Fraction:
@@ -183,15 +185,31 @@ def _amount(host: str, capacity, demand: dict | None) -> Fraction:
 
 
 def _weights(shares: Shares, maximum: int, tolerance: int) -> list[int]:
-    """Weights with the smallest sum within the tolerance (else within the least error that is possible)."""
-    weights = _smallest(shares, maximum, tolerance)
-    return weights or _smallest(shares, maximum, _least_error(shares, maximum)) or []
+    """Weights with the smallest sum within the tolerance, else what comes closest.
+
+    Hosts that would get less than 1 when the largest gets the maximum get 1, which is too much for them however large the
+    others' weights are. So those are fitted among themselves, and are as large as can be.
+    """
+    weights = _first(shares, _sums(shares, maximum, tolerance), maximum, tolerance)
+    if weights:
+        return weights
+    # Units are rounded.
+    large = tuple(unit for unit in shares.units if (unit + 1) * maximum >= shares.units[0])
+    tiny = len(shares.units) - len(large)
+    if tiny:
+        shares = Shares(large, sum(large))
+        weights = _first(shares, reversed(_sums(shares, maximum, tolerance)), maximum, tolerance)
+    if not weights:
+        error = _least_error(shares, maximum)
+        sums = _sums(shares, maximum, error)
+        weights = _first(shares, reversed(sums) if tiny else sums, maximum, error) or []
+    return weights + [1] * tiny
 
 
-def _smallest(shares: Shares, maximum: int, error: int) -> list[int] | None:
+def _first(shares: Shares, sums: Iterable[int], maximum: int, error: int) -> list[int] | None:
     """The first weights within the error that treat equal hosts alike; else the first."""
     first = None
-    for whole in _sums(shares, maximum, error):
+    for whole in sums:
         windows = _windows(shares, whole, maximum, error)
         if windows:
             weights = _fit(shares, whole, windows)
@@ -206,12 +224,15 @@ def _least_error(shares: Shares, maximum: int) -> int:
     # Weights in proportion to the largest, which gets the maximum, are near the best: what follows is quick then.
     near = sum(max(1, round(maximum * unit / shares.units[0])) for unit in shares.units)
     error = _least_error_at(shares, near, maximum, PART * (shares.total // shares.units[-1] + 1))
-    whole, last = len(shares.units), _sums(shares, maximum, error)[-1]
-    while whole <= last:
+    sums = _sums(shares, maximum, error)
+    # In the order of the sums, each could be a little better than the one before. In this one, few are better than all before them.
+    stride = next(
+        step for step in range(len(sums) * 5 // 8 + 1, 2 * len(sums) + 2) if math.gcd(step, len(sums)) == 1
+    )
+    for index in range(len(sums)):
+        whole = sums[index * stride % len(sums)]
         if _windows(shares, whole, maximum, error - 1):
             error = _least_error_at(shares, whole, maximum, error - 1)
-            last = _sums(shares, maximum, error)[-1]
-        whole += 1
     return error
 
 

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from ansible.module_utils.parsing.convert_bool import boolean
+
 from . import model
 from .model import FWMARK, Server, Service, ServiceId, SyncDaemon
 
@@ -40,6 +42,8 @@ FLAGS = ("mh-port", "mh-fallback", "sh-port", "sh-fallback", "flag-1", "flag-2",
 # What these names may hold is the kernel's to say; that they are one word keeps a line for ipvsadm one line.
 _WORD = re.compile(r"^[A-Za-z0-9_-]{1,15}\Z")
 _INTERFACE = re.compile(r"^[^\s/]{1,15}\Z")
+_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+_BROADCAST = ipaddress.ip_address("255.255.255.255")
 _OCTAL = re.compile(r"(^|\.)0[0-9]")
 
 
@@ -79,6 +83,8 @@ def desired(services: list, timeouts: dict | None = None, sync_daemons: list | N
                 raise ValueError(f"address or fwmark: the same service as services[{seen[name]}]")
             seen[name] = number
             if _choice(raw, "state", ("present", "absent"), "present") == "absent":
+                # Its name is all that is needed; what else is said must make sense all the same.
+                _service(name, {"persistence_timeout": 1, **raw} if name.port == 0 else raw, where, problems)
                 absent.add(name)
                 continue
             wanted[name] = _service(name, raw, where, problems)
@@ -202,15 +208,12 @@ def service_id(raw: dict) -> ServiceId:
 def _service(name: ServiceId, raw: dict, where: str, problems: list[str]) -> Service:
     scheduler = _word(raw, "scheduler", model.DEFAULT_SCHEDULER)
     timeout = integer(raw, "persistence_timeout", 1, model.MAX_TIMEOUT, 0)
-    full = model.FULL_NETMASK[name.family]
-    netmask = integer(raw, "persistence_netmask", 1, full, full)
+    netmask = _netmask(name.family, raw)
     engine = _word(raw, "persistence_engine", "")
-    one_packet = raw.get("one_packet") or False
-    if not isinstance(one_packet, bool):
-        raise ValueError(f"one_packet: must be true or false, not {one_packet!r}")
+    one_packet = _boolean(raw, "one_packet")
     if not timeout:
         for field_name in ("persistence_netmask", "persistence_engine"):
-            if raw.get(field_name):
+            if raw.get(field_name) not in (None, ""):
                 raise ValueError(f"{field_name}: needs persistence_timeout")
         if name.protocol != FWMARK and name.port == 0:
             raise ValueError("port: 0 (every port) needs persistence_timeout")
@@ -229,6 +232,27 @@ def _service(name: ServiceId, raw: dict, where: str, problems: list[str]) -> Ser
         except ValueError as error:
             problems.append(f"{where}, servers[{number}] ({label}): {error}")
     return Service(name, scheduler, flags, timeout, netmask, engine, one_packet, servers)
+
+
+def _netmask(family: str, raw: dict) -> int | str:
+    """The prefix length, or the dotted mask that is none, as somebody may have set it and ``ipvs_info`` returns it."""
+    value, full = raw.get("persistence_netmask"), model.FULL_NETMASK[family]
+    if family == "ipv6":
+        return integer(raw, "persistence_netmask", 1, full, full)
+    if isinstance(value, str) and "." in value:
+        try:
+            return model.netmask(canonical(value))
+        except ValueError as error:
+            raise ValueError(f"persistence_netmask: {error}") from None
+    return integer(raw, "persistence_netmask", 0, full, full)
+
+
+def _boolean(raw: dict, name: str) -> bool:
+    value = raw.get(name)
+    try:
+        return value is not None and boolean(value)
+    except TypeError:
+        raise ValueError(f"{name}: must be true or false, not {value!r}") from None
 
 
 def _flags(scheduler: str, flags) -> tuple[str, ...]:
@@ -252,7 +276,14 @@ def _server(service: ServiceId, raw: dict) -> Server:
     address = _address(raw)
     family = model.family_of(address)
     ip = ipaddress.ip_address(address)
-    if ip.is_multicast or ip.is_unspecified or (ip.version == 6 and (ip.is_link_local or ip.ipv4_mapped)):
+    # What the kernel takes for no unicast address, and would refuse only after others have been changed.
+    if (
+        ip.is_multicast
+        or ip.is_unspecified
+        or ip in _THIS_NETWORK
+        or ip == _BROADCAST
+        or (ip.version == 6 and (ip.is_link_local or ip.ipv4_mapped))
+    ):
         raise ValueError(f"address: {address} is not a unicast address that can be a real server")
     forward = _choice(raw, "forward", model.FORWARDS, "dr")
     if family != service.family and forward != "tunnel":

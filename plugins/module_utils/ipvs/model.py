@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -137,6 +138,12 @@ def family_of(address: str) -> str:
 def endpoint(address: str, port: int) -> str:
     """Address and port as ipvsadm writes them: ``192.0.2.1:80``, ``[2001:db8::1]:80``."""
     return ("[%s]:%s" if ":" in address else "%s:%s") % (address, port)
+
+
+def netmask(dotted: str) -> int | str:
+    """The prefix length of an IPv4 mask, or the mask itself when it is none: ``255.0.255.0``."""
+    bits = f"{int(ipaddress.IPv4Address(dotted)):032b}"
+    return bits.count("1") if "01" not in bits else dotted
 
 
 def normal_flags(scheduler: str, flags) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ The lines are those of ipvsadm 1.26 to 1.31: ``-S -n`` for services and real ser
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Optional, Tuple
@@ -26,6 +25,7 @@ from .model import (
     Table,
     Timeouts,
     family_of,
+    netmask,
     normal_flags,
 )
 from .render import COUNTED, RATES, SUMMED
@@ -198,10 +198,7 @@ def _add_service(listing: Listing, options: dict[str, str]) -> None:
 def _netmask(family: str, text: str | None) -> int | str:
     if text is None:
         return FULL_NETMASK[family]
-    if family == "ipv6":
-        return int(text)
-    bits = f"{int(ipaddress.IPv4Address(text)):032b}"
-    return bits.count("1") if "01" not in bits else text
+    return int(text) if family == "ipv6" else netmask(text)
 
 
 # A table of thousands of real servers has few different settings.

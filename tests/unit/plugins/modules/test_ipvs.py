@@ -218,6 +218,38 @@ def test_info_warns_of_a_table_that_nothing_can_read(call):
     assert info["warned"] == ["ipvsadm is not installed: the table that the kernel holds cannot be read"]
 
 
+@pytest.mark.parametrize(
+    ("service", "sentence"),
+    [
+        (
+            {"port": "http"},
+            "services[1] (tcp 192.0.2.1 port http): port: must be an integer from 0 to 65535, not 'http'",
+        ),
+        (
+            {"fwmark": "web", "address": None, "port": None},
+            "services[1] (fwmark web): fwmark: must be an integer from 1",
+        ),
+        (
+            {"port": 81, "persistence_timeout": "long"},
+            "services[1] (tcp 192.0.2.1 port 81): persistence_timeout: must",
+        ),
+        (
+            {"port": 81, "one_packet": "perhaps"},
+            "services[1] (tcp 192.0.2.1 port 81): one_packet: must be true or false",
+        ),
+        (
+            {"port": 81, "servers": [{"address": "10.0.0.1", "weight": "heavy"}]},
+            "services[1] (tcp 192.0.2.1 port 81), servers[0] (10.0.0.1): weight: must be an integer from 0 to 65535",
+        ),
+    ],
+)
+def test_what_is_no_number_is_said_with_its_service_and_real_server(call, service, sentence):
+    entry = {name: value for name, value in {**WEB, **service}.items() if value is not None}
+    result = call(ipvs, FakeIpvsadm(), services=[WEB, entry])
+    assert result["failed"] is True
+    assert result["msg"].startswith(sentence)
+
+
 WRONG = {
     "protocol": {**WEB, "port": 81, "protocol": "icmp"},
     "scheduler": {**WEB, "port": 81, "scheduler": "bogus"},

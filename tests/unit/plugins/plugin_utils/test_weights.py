@@ -13,7 +13,7 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.weights impor
     host_capacities,
     scheduler_weights,
 )
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 
@@ -54,6 +54,12 @@ def alike(capacities: dict, weights: dict) -> bool:
         ({"a": 1, "b": 2}, {"drained": ["a", "b"]}, {"a": 0, "b": 0}),
         ({"a": 3, "b": 7}, {"maximum": 1}, {"a": 1, "b": 1}),
         ({"a": 3, "b": 3, "c": 0.5}, {"tolerance": 0.1}, {"a": 6, "b": 6, "c": 1}),
+        ({"a": {"vcpus": 0}, "b": {"vcpus": 0}}, {}, {"a": 0, "b": 0}),
+        ({"a": {"vcpus": 4, "link_mbps": 0}, "b": {"vcpus": 2, "link_mbps": 0}}, {}, {"a": 2, "b": 1}),
+        # One that is too small for the maximum has no say in the others' weights.
+        ({"tiny": 1, "a": 100, "b": 200, "c": 400}, {}, {"tiny": 1, "a": 25, "b": 50, "c": 100}),
+        ({"tiny": 1, "less": 2, "a": 500}, {"maximum": 10}, {"tiny": 1, "less": 1, "a": 10}),
+        ({"tiny": 3, "a": 10, "b": 20}, {"maximum": 4}, {"tiny": 1, "a": 2, "b": 4}),
     ],
 )
 def test_weights(capacities, options, weights):
@@ -152,6 +158,7 @@ small = st.lists(st.integers(1, 40), min_size=2, max_size=3)
 
 
 @given(small, st.integers(2, 12), st.sampled_from([0.0, 0.01, 0.05, 0.3]))
+@example([3, 4, 36], 12, 0.0)  # a twelfth is no whole number of units
 @settings(deadline=None)
 def test_no_smaller_and_no_better_weights_exist(amounts, maximum, tolerance):
     capacities = dict(zip("abc", amounts))
@@ -164,9 +171,35 @@ def test_no_smaller_and_no_better_weights_exist(amounts, maximum, tolerance):
         assert alike(capacities, found)
         assert error(capacities, found) <= allowed
         assert sum(found.values()) == min(sum(other.values()) for other in within)
-    else:
-        least = min(error(capacities, other) for other in others)
-        assert error(capacities, found) <= least + Fraction(1, 10**8)
+        return
+    # The tiny ones get 1, and the others are as large as can be.
+    large = {host: value for host, value in capacities.items() if value * maximum >= max(amounts)}
+    tiny = {host: found[host] for host in capacities if host not in large}
+    assert set(tiny.values()) <= {1}
+    fits = [other for other in others if all(other[host] == 1 for host in tiny)]
+    errors = {tuple(other.values()): error(large, {host: other[host] for host in large}) for other in fits}
+    mine = errors[tuple(found.values())]
+    least = min(errors.values())
+    assert mine <= max(least, allowed if tiny else least) + Fraction(1, 10**8)
+    if tiny:
+        same = [
+            other
+            for other in fits
+            if errors[tuple(other.values())] <= max(least, allowed)
+            and alike(large, {host: other[host] for host in large})
+        ]
+        assert sum(found.values()) >= max((sum(other.values()) for other in same), default=0)
+
+
+@pytest.mark.parametrize("spread", [400, 10**6])
+def test_many_different_hosts_have_weights_near_their_capacities(spread):
+    capacities = {f"host{number}": 1 + number * (spread - 1) // 299 for number in range(300)}
+    weights = scheduler_weights(capacities)
+    assert max(weights.values()) <= 100
+    large = {host: value for host, value in capacities.items() if value * 100 >= max(capacities.values())}
+    assert {weights[host] for host in capacities if host not in large} == {1}
+    # The worst is a host that should have one and a half.
+    assert error(large, {host: weights[host] for host in large}) < Fraction(2, 5)
 
 
 @given(fleets, st.sampled_from([0.1, 3, 7.7, 1e-3, 1e6, Fraction(1, 3)]))

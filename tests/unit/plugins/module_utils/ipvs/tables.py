@@ -67,7 +67,9 @@ def service(draw, mixed: bool) -> dict:
         result["port"] = draw(st.sampled_from([80, 443, 0] if persistent else [80, 443]))
     if persistent:
         result["persistence_timeout"] = draw(st.sampled_from([1, 360, 2678400]))
-        result["persistence_netmask"] = draw(st.sampled_from([8, 24, 32]))
+        result["persistence_netmask"] = draw(
+            st.sampled_from([8, 24, 32] + ([0, "255.0.255.0"] if family == "ipv4" else []))
+        )
         result["persistence_engine"] = draw(st.sampled_from([None, "sip"]))
     if protocol in ("udp", "fwmark"):
         result["one_packet"] = draw(st.booleans())

@@ -80,6 +80,24 @@ def test_absent_and_unmanaged_are_told_apart():
     assert len(wanted.services) == 2
 
 
+def test_an_absent_service_needs_its_name_only():
+    every_port = {"address": "192.0.2.1", "port": 0, "state": "absent"}
+    assert desired([every_port]).absent == {ServiceId("tcp", "ipv4", "192.0.2.1", 0)}
+
+
+@pytest.mark.parametrize(
+    ("mask", "kept"),
+    [("255.255.255.0", 24), ("0.0.0.0", 0), (0, 0), ("24", 24), ("255.0.255.0", "255.0.255.0")],
+)
+def test_a_netmask_may_be_what_ipvs_info_returns(mask, kept):
+    assert one(persistence_timeout=1, persistence_netmask=mask).persistence_netmask == kept
+
+
+@pytest.mark.parametrize(("written", "meant"), [("yes", True), ("false", False), (0, False), (None, False)])
+def test_yes_and_no_may_be_written_as_text(written, meant):
+    assert one(protocol="udp", one_packet=written).one_packet is meant
+
+
 def test_zero_is_a_value():
     assert one_server(weight=0).weight == 0
 
@@ -132,15 +150,15 @@ def test_a_tunnel_to_another_family_is_allowed():
         ),
         (
             {"persistence_timeout": 1, "persistence_netmask": 33},
-            "persistence_netmask: must be an integer from 1 to 32",
+            "persistence_netmask: must be an integer from 0 to 32",
         ),
         (
             {"address": "2001:db8::1", "persistence_timeout": 1, "persistence_netmask": 129},
             r"services\[0\] \(tcp 2001:db8::1 port 80\): persistence_netmask: must be an integer from 1 to 128",
         ),
         (
-            {"persistence_timeout": 1, "persistence_netmask": "255.255.255.0"},
-            WHERE + ": persistence_netmask: must be an integer from 1 to 32, not '255.255.255.0'",
+            {"persistence_timeout": 1, "persistence_netmask": "255.255.256.0"},
+            WHERE + ": persistence_netmask: '255.255.256.0' is not an IP address",
         ),
         ({"port": "80\n"}, WHERE.replace("80", "80\n") + ": port: must be an integer from 0 to 65535"),
         ({"servers": 5}, WHERE + ": servers: must be a list, not 5"),
@@ -149,6 +167,9 @@ def test_a_tunnel_to_another_family_is_allowed():
         ({"one_packet": "maybe"}, "one_packet: must be true or false"),
         ({"state": "gone"}, "state: must be one of present, absent, not 'gone'"),
         ({"weight": 1}, "weight: no such field"),
+        ({"persistence_netmask": 0}, "persistence_netmask: needs persistence_timeout"),
+        ({"state": "absent", "scheduler": "w rr"}, WHERE + ": scheduler: must be a name"),
+        ({"state": "absent", "servers": [{"address": "10.0.0.300"}]}, "'10.0.0.300' is not an IP address"),
     ],
 )
 def test_a_wrong_service_is_refused(fields, sentence):
@@ -173,7 +194,7 @@ def test_a_wrong_service_is_refused(fields, sentence):
         ),
         (
             {"fwmark": 1, "persistence_timeout": 1, "persistence_netmask": 64},
-            "persistence_netmask: must be an integer from 1 to 32",
+            "persistence_netmask: must be an integer from 0 to 32",
         ),
         ("192.0.2.1", r"services\[0\]: must be a mapping, not '192.0.2.1'"),
     ],
@@ -228,7 +249,10 @@ def test_a_wrong_real_server_is_refused(fields, sentence):
         one_server(**fields)
 
 
-@pytest.mark.parametrize("address", ["224.0.0.1", "0.0.0.0", "ff02::1", "::", "fe80::1", "::ffff:10.0.0.1"])
+@pytest.mark.parametrize(
+    "address",
+    ["224.0.0.1", "0.0.0.0", "0.1.2.3", "255.255.255.255", "ff02::1", "::", "fe80::1", "::ffff:10.0.0.1"],
+)
 def test_a_real_server_must_be_one_host(address):
     with pytest.raises(InputError, match="is not a unicast address"):
         one_server(address=address, forward="tunnel")
