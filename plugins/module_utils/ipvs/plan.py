@@ -20,10 +20,14 @@ _MARKS = re.compile(r"^fwmark:([0-9]+)(?:-([0-9]+))?\Z")
 
 
 class Step(NamedTuple):
-    """One line for ``ipvsadm -R`` and what it is about: ``(service, server or None)``, or a name and None."""
+    """One line for ``ipvsadm -R`` and what it is about: ``(service, server or None)``, or a name and None.
+
+    ``takes`` when it takes a real server from those that get connections.
+    """
 
     line: str
     subject: tuple[Any, Any]
+    takes: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,10 +139,11 @@ def plan(before: Table, after: Table) -> list[Step]:
         for key, server in service.servers.items():
             was = known.get(key)
             if was != server:
-                step = Step(render.server_line("-e" if was else "-a", name, server), (name, key))
-                (drains if was and was.weight and not server.weight else first).append(step)
+                drained = bool(was and was.weight and not server.weight)
+                step = Step(render.server_line("-e" if was else "-a", name, server), (name, key), drained)
+                (drains if drained else first).append(step)
         removals += [
-            Step(render.delete_server_line(name, server), (name, key))
+            Step(render.delete_server_line(name, server), (name, key), bool(server.weight))
             for key, server in known.items()
             if key not in service.servers
         ]
@@ -152,6 +157,16 @@ def plan(before: Table, after: Table) -> list[Step]:
     if before.timeouts != after.timeouts:
         timeouts.append(Step(render.timeouts_line(after.timeouts), ("timeouts", None)))
     return stops + first + drains + removals + timeouts + starts
+
+
+def in_parts(steps: list[Step]) -> tuple[list[Step], list[Step]]:
+    """What has to stand first, and the rest.
+
+    Where a service gets real servers and loses others, nothing is taken from it before the kernel has what it gets.
+    """
+    gaining = {step.subject[0] for step in steps if step.line.startswith("-a ")}
+    at = next((at for at, step in enumerate(steps) if step.takes and step.subject[0] in gaining), 0)
+    return steps[:at], steps[at:]
 
 
 def _daemon_steps(before: Table, after: Table) -> tuple[list[Step], list[Step]]:

@@ -12,7 +12,12 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs import r
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.desired import InputError, desired
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.model import Table
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.parse import parse
-from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.plan import plan, policy, settle
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.plan import (
+    in_parts,
+    plan,
+    policy,
+    settle,
+)
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run import READ, IpvsError
 from fake_ipvsadm import FakeIpvsadm
 from hypothesis import given, settings
@@ -56,9 +61,11 @@ def attempt(fake: FakeIpvsadm, request: dict, rules):
 @settings(deadline=None)
 def test_a_second_run_reads_once_and_finds_nothing_to_do(start, request_, rules):
     fake = holding(start)
-    if attempt(fake, request_, rules) is None:
+    done = attempt(fake, request_, rules)
+    if done is None:
         return
-    assert len(fake.calls) <= 2
+    # One to read, one to write, and one more where a pool loses real servers while it gets others.
+    assert len(fake.calls) <= (3 if all(in_parts(done.steps)) else 2)
     before = state(fake)
     fake.calls.clear()
     again = apply(fake, desired(**request_), rules)

@@ -53,6 +53,27 @@ def test_ipvsadm_lists_what_the_kernels_short_listing_leaves_out_and_nothing_els
     assert ("--thresholds" in fake.calls[1]) is listed
 
 
+@pytest.mark.parametrize("old", [{"weight": 0}, None])
+def test_a_pool_keeps_what_it_has_while_the_kernel_refuses_what_it_gets(old):
+    fake = FakeIpvsadm()
+    apply(fake, desired([{**WEB, "servers": [A]}]))
+    fake.calls.clear()
+    fake.refuse = "-a .*10.0.0.2"
+    servers = [B] if old is None else [{**A, **old}, B]
+    with pytest.raises(IpvsError, match=r"10\.0\.0\.2:80 .*The table before was put back"):
+        apply(fake, desired([{**WEB, "servers": servers}]), policy("servers"))
+    assert [line for line in fake.writes if "10.0.0.1" in line] == []
+
+
+def test_what_is_gained_and_lost_takes_two_processes_and_what_is_gained_comes_first():
+    fake = FakeIpvsadm()
+    apply(fake, desired([{**WEB, "servers": [A]}]))
+    fake.calls.clear()
+    apply(fake, desired([{**WEB, "servers": [B]}]), policy("servers"))
+    assert [line.split()[0] for line in fake.writes] == ["-a", "-d"]
+    assert len(fake.calls) == 3
+
+
 @pytest.mark.parametrize("text", ["", "IP Virtual Server version 1.2.1 (size=4096)\n"])
 def test_a_short_listing_that_tells_nothing_is_not_believed(text):
     fake = FakeIpvsadm()
