@@ -36,6 +36,7 @@ class FilterModule:
             "restore_wanted": backup.restore_wanted,
             "status_lines": status.status_lines,
             "verify_direct": verify.direct_problems,
+            "verify_links": verify.links,
             "verify_requests": verify.requests_needed,
             "verify_spread": verify.spread_problems,
             "verify_table": verify.table_lines,

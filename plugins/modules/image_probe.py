@@ -27,6 +27,10 @@ options:
     description: The answer header in which an image server names itself.
     type: str
     default: X-Image-Server
+  validate_certs:
+    description: Whether the certificate of an C(https) server must be valid for the URL's host. Few certificates name an address.
+    type: bool
+    default: true
   timeout:
     description: Seconds that one request may take.
     type: float
@@ -101,7 +105,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.urls import open_url
 
 
-def ask(url, server_header, timeout):
+def ask(url, server_header, timeout, validate_certs=True):
     """One request over a connection of its own; what went wrong is in the answer, nothing is raised for it."""
     begin = time.monotonic()
     answer = {"url": url, "server": "", "status": 0, "error": "", "size": 0, "sha256": "", "content_type": ""}
@@ -112,6 +116,7 @@ def ask(url, server_header, timeout):
                 url,
                 timeout=timeout,
                 use_proxy=False,
+                validate_certs=validate_certs,
                 follow_redirects="none",
                 headers={"Connection": "close"},
             )
@@ -143,6 +148,7 @@ def main():
             "urls": {"type": "list", "elements": "str", "required": True},
             "count": {"type": "int", "default": 1},
             "server_header": {"type": "str", "default": "X-Image-Server"},
+            "validate_certs": {"type": "bool", "default": True},
             "timeout": {"type": "float", "default": 5.0},
         },
         supports_check_mode=True,
@@ -150,7 +156,7 @@ def main():
     if module.params["count"] < 1:
         module.fail_json(msg="count is %d: write a number from 1 on." % module.params["count"])
     answers = [
-        ask(url, module.params["server_header"], module.params["timeout"])
+        ask(url, module.params["server_header"], module.params["timeout"], module.params["validate_certs"])
         for _round in range(module.params["count"])
         for url in module.params["urls"]
     ]

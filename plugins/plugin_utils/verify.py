@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from math import ceil, gcd
@@ -134,7 +135,21 @@ def upload_targets(plan: Mapping[str, Any]) -> list[str]:
 def wrong_answers(answers: Sequence[Mapping[str, Any]], images: Mapping[str, str]) -> list[Mapping[str, Any]]:
     """Those of the answers of ``image_probe`` that are not the image whose name was asked for.
 
-    ``images`` gives the SHA-256 of each file id; a URL ends with a file id or with its bare name.
+    ``images`` gives the SHA-256 of each file id; a URL ends with a file id or with its bare name, and a token may follow.
     """
     sums = {file_id.rsplit("/", 1)[-1]: sha256 for file_id, sha256 in images.items()}
-    return [each for each in answers if each["sha256"] != sums.get(each["url"].rsplit("/", 1)[-1])]
+    return [
+        each for each in answers if each["sha256"] != sums.get(each["url"].split("?")[0].rsplit("/", 1)[-1])
+    ]
+
+
+def links(paths: Sequence[str], secret: str, made: int) -> list[str]:
+    """File ids and bare names as a reader asks for them: with FastDFS's token (fdfs_http_gen_token) where there is a secret.
+
+    ``made`` is the time of the token in seconds since 1970. A bare name lies in the first directory of the first store path.
+    """
+    if not secret:
+        return list(paths)
+    ids = [path.split("/", 1)[1] if "/" in path else f"M00/00/00/{path}" for path in paths]
+    tokens = [hashlib.md5(f"{each}{secret}{made}".encode()).hexdigest() for each in ids]
+    return [f"{path}?token={token}&ts={made}" for path, token in zip(paths, tokens)]

@@ -132,3 +132,18 @@ def test_an_answer_is_held_against_the_image_that_its_url_names():
         answer("http://10.0.0.100/c.jpg", "1a"),
     ]
     assert verify.wrong_answers([*good, *wrong], images) == wrong
+
+
+def test_a_link_has_the_token_of_fastdfs():
+    # printf %s 'M00/00/0A/x.jpgsecret1' | md5sum, and of the bare name's id
+    assert verify.links(["group1/M00/00/0A/x.jpg", "y.jpg"], "secret", 1) == [
+        "group1/M00/00/0A/x.jpg?token=6484a45899b9f17cc0ea43ba3a095171&ts=1",
+        "y.jpg?token=62a677d96bfbde20a806b1356ee4e327&ts=1",
+    ]
+    assert verify.links(["y.jpg"], "", 1) == ["y.jpg"]
+
+
+def test_an_answer_is_compared_whatever_token_it_was_asked_with():
+    answer = {"url": "http://192.0.2.1/group1/M00/00/0A/x.jpg?token=a/b&ts=1", "sha256": "right"}
+    assert verify.wrong_answers([answer], {"group1/M00/00/0A/x.jpg": "right"}) == []
+    assert verify.wrong_answers([answer], {"group1/M00/00/0A/x.jpg": "other"}) == [answer]
