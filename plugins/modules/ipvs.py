@@ -14,8 +14,8 @@ author:
 description:
   - Takes virtual services with their real servers as data, reads the kernel's table with C(ipvsadm), computes the difference,
     applies it in one process, reads the table again, and succeeds only if it holds what was asked.
-  - Where a service gets real servers and loses others, what it gets is written first and by itself, so that its pool is not empty even where
-    the kernel refuses what is new.
+  - Where a service gets real servers and loses others, a process of its own writes first what it gets, so that its pool is not empty even
+    where the kernel refuses what is new.
   - All or nothing. Wrong input changes nothing, and where the kernel refuses a part, the table before is put back and the
     message names what was refused.
   - Additions and edits come first, then weights that fall to 0, then deletions, so that no pool is empty for a moment.

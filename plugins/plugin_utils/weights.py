@@ -66,6 +66,7 @@ def scheduler_weights(
     amounts = {host: _amount(host, capacity, demand) for host, capacity in serving.items()}
     active = [host for host, amount in amounts.items() if amount]
     if not active:
+        _refuse_nothing(serving, demand)
         return dict.fromkeys(capacities, 0)
     most = max(amounts[host] for host in active)
     units = {host: max(1, round(amounts[host] / most * UNITS)) for host in active}
@@ -159,6 +160,20 @@ def _usual_demand(capacities: dict) -> dict | None:
             total[resource] = total.get(resource, 0) + _number(f"{host}: {resource}", value)
     # Load takes nothing of what nobody has; where nobody has anything, every host is without capacity.
     return (total if any(total.values()) else dict.fromkeys(total, 1)) or None
+
+
+def _refuse_nothing(serving: dict, demand: dict | None) -> None:
+    """Hosts that have something and can take no load are a mistake; hosts that have nothing are none."""
+    lacking = []
+    for host, capacity in serving.items():
+        if isinstance(capacity, dict) and any(_number(host, value) for value in capacity.values()):
+            lacking += [
+                f"{host} has no {name}" for name in demand or () if not _number(host, capacity.get(name, 0))
+            ]
+    if lacking:
+        raise ValueError(
+            f"no host can take any load: {', '.join(lacking)}; leave out of the demand what no load needs"
+        )
 
 
 def _amount(host: str, capacity, demand: dict | None) -> Fraction:

@@ -41,6 +41,7 @@ DAEMON_FIELDS = frozenset(("interface", "role", "sync_id"))
 FLAGS = ("mh-port", "mh-fallback", "sh-port", "sh-fallback", "flag-1", "flag-2", "flag-3")
 # What these names may hold is the kernel's to say; that they are one word keeps a line for ipvsadm one line.
 _WORD = re.compile(r"^[A-Za-z0-9_-]{1,15}\Z")
+_WHOLE = re.compile(r"^\s*[+-]?[0-9]{1,15}(\.0*)?\s*\Z")
 _INTERFACE = re.compile(r"^[^\s/]{1,15}\Z")
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 _BROADCAST = ipaddress.ip_address("255.255.255.255")
@@ -84,7 +85,8 @@ def desired(services: list, timeouts: dict | None = None, sync_daemons: list | N
             seen[name] = number
             if _choice(raw, "state", ("present", "absent"), "present") == "absent":
                 # Its name is all that is needed; what else is said must make sense all the same.
-                _service(name, {"persistence_timeout": 1, **raw} if name.port == 0 else raw, where, problems)
+                timeout = raw.get("persistence_timeout") or (1 if name.port == 0 else None)
+                _service(name, {**raw, "persistence_timeout": timeout}, where, problems)
                 absent.add(name)
                 continue
             wanted[name] = _service(name, raw, where, problems)
@@ -117,7 +119,10 @@ def integer(raw: dict, name: str, low: int, high: int, default: int | None = Non
         if default is None:
             raise ValueError(f"{name}: is required")
         return default
-    number = int(value) if isinstance(value, str) and re.match(r"^-?[0-9]+\Z", value) else value
+    number = value
+    # As text, and as what a division in a template makes.
+    if (isinstance(value, str) and _WHOLE.match(value)) or (isinstance(value, float) and value.is_integer()):
+        number = int(float(value))
     if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
         raise ValueError(f"{name}: must be an integer from {low} to {high}, not {value!r}")
     return number

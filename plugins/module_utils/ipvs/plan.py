@@ -22,11 +22,12 @@ _MARKS = re.compile(r"^fwmark:([0-9]+)(?:-([0-9]+))?\Z")
 class Step(NamedTuple):
     """One line for ``ipvsadm -R`` and what it is about: ``(service, server or None)``, or a name and None.
 
-    ``takes`` when it takes a real server from those that get connections.
+    ``gives`` when it adds a real server to those that get connections, ``takes`` when it takes one from them.
     """
 
     line: str
     subject: tuple[Any, Any]
+    gives: bool = False
     takes: bool = False
 
 
@@ -139,11 +140,12 @@ def plan(before: Table, after: Table) -> list[Step]:
         for key, server in service.servers.items():
             was = known.get(key)
             if was != server:
-                drained = bool(was and was.weight and not server.weight)
-                step = Step(render.server_line("-e" if was else "-a", name, server), (name, key), drained)
-                (drains if drained else first).append(step)
+                served, serves = bool(was and was.weight), bool(server.weight)
+                line = render.server_line("-e" if was else "-a", name, server)
+                step = Step(line, (name, key), serves and not served, served and not serves)
+                (drains if step.takes else first).append(step)
         removals += [
-            Step(render.delete_server_line(name, server), (name, key), bool(server.weight))
+            Step(render.delete_server_line(name, server), (name, key), takes=bool(server.weight))
             for key, server in known.items()
             if key not in service.servers
         ]
@@ -164,7 +166,7 @@ def in_parts(steps: list[Step]) -> tuple[list[Step], list[Step]]:
 
     Where a service gets real servers and loses others, nothing is taken from it before the kernel has what it gets.
     """
-    gaining = {step.subject[0] for step in steps if step.line.startswith("-a ")}
+    gaining = {step.subject[0] for step in steps if step.gives}
     at = next((at for at, step in enumerate(steps) if step.takes and step.subject[0] in gaining), 0)
     return steps[:at], steps[at:]
 

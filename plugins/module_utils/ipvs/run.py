@@ -270,27 +270,27 @@ def _write_and_compare(
     read in pieces, lacks as many services as another network namespace has before them in the kernel's hash.
     """
     gains, steps = planning.in_parts(steps)
+    said = ""
     if gains:
-        _status, _output, errors = host.ipvsadm("".join(f"{step.line}\n" for step in gains))
-        if errors.strip():
+        _status, _output, said = host.ipvsadm("".join(f"{step.line}\n" for step in gains))
+        if said.strip():
             table = read(host.ipvsadm).table()
             # A sync daemon that was stopped is started at the end.
             asked = {step.subject for step in gains if not step.line.startswith("--")}
             differences = planning.limited(planning.plan(table, after), asked)
-            if any(step.line.startswith("-a ") for step in differences):
-                return table, errors.strip(), differences
-    errors = ""
+            if any(step.gives for step in differences):
+                return table, said.strip(), differences
     if proc.tells_all(before) and proc.tells_all(after):
         listing, errors = write(host.ipvsadm, steps, READ_BESIDE_PROC)
         others = (listing.timeouts, listing.sync_daemons) == (after.timeouts, after.sync_daemons)
         text = host.shown()
-        if text and others and not errors and proc.read(text) == proc.shown(after):
+        if text and others and not said and not errors and proc.read(text) == proc.shown(after):
             return after, errors, []
         listing = read(host.ipvsadm)
     else:
         listing, errors = write(host.ipvsadm, steps)
     table = listing.table()
-    return table, errors, planning.plan(table, after)
+    return table, "\n".join(filter(None, (said.strip(), errors))), planning.plan(table, after)
 
 
 def _apply(host: Host, before: Table, after: Table, steps: list[Step], wanted: Desired) -> Table:

@@ -250,6 +250,15 @@ def test_what_is_no_number_is_said_with_its_service_and_real_server(call, servic
     assert result["msg"].startswith(sentence)
 
 
+def test_a_service_of_every_port_is_removed_by_its_name(call):
+    fake = FakeIpvsadm()
+    name = {"address": "192.0.2.9", "port": 0}
+    call(ipvs, fake, services=[{**name, "persistence_timeout": 9}])
+    gone = call(ipvs, fake, services=[{**name, "state": "absent"}])
+    assert gone["plan"] == ["-D -t 192.0.2.9:0"]
+    assert fake.virtuals == {}
+
+
 WRONG = {
     "protocol": {**WEB, "port": 81, "protocol": "icmp"},
     "scheduler": {**WEB, "port": 81, "scheduler": "bogus"},

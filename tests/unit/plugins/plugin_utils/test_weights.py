@@ -98,6 +98,20 @@ def test_without_a_demand_load_takes_what_the_hosts_have_together():
         (({"web1": float("nan")},), "web1: capacity must be a number .*not nan"),
         (({"web1": float("inf")},), "web1: capacity must be a number .*not inf"),
         (({"web1": "1/0"},), "web1: capacity must be a number"),
+        (
+            (
+                {"a": {"vcpus": 4, "disk": 0}, "b": {"vcpus": 2, "disk": 0}},
+                100,
+                0.01,
+                (),
+                {"vcpus": 1, "disk": 1},
+            ),
+            "no host can take any load: a has no disk, b has no disk; leave out of the demand what no load needs",
+        ),
+        (
+            ({"a": {"x": 4, "y": 0}, "b": {"x": 0, "y": 5}},),
+            "no host can take any load: a has no y, b has no x",
+        ),
         (({"web1": 1}, 0), "maximum must be an integer from 1 to 65535, not 0"),
         (({"web1": 1}, 65536), "maximum must be an integer from 1 to 65535, not 65536"),
         (({"web1": 1}, 1.5), "maximum must be an integer from 1 to 65535, not 1.5"),

@@ -102,8 +102,9 @@ def test_zero_is_a_value():
     assert one_server(weight=0).weight == 0
 
 
-def test_integers_may_be_written_as_text():
-    assert one_server(weight="7").weight == 7
+@pytest.mark.parametrize("written", ["7", " 7", "7\n", "+7", "7.0", 7.0])
+def test_integers_may_be_what_templates_make(written):
+    assert one_server(weight=written).weight == 7
 
 
 def test_a_tunnel_to_another_family_is_allowed():
@@ -160,7 +161,8 @@ def test_a_tunnel_to_another_family_is_allowed():
             {"persistence_timeout": 1, "persistence_netmask": "255.255.256.0"},
             WHERE + ": persistence_netmask: '255.255.256.0' is not an IP address",
         ),
-        ({"port": "80\n"}, WHERE.replace("80", "80\n") + ": port: must be an integer from 0 to 65535"),
+        ({"port": "80 443"}, ": port: must be an integer from 0 to 65535, not '80 443'"),
+        ({"port": 80.5}, ": port: must be an integer from 0 to 65535, not 80.5"),
         ({"servers": 5}, WHERE + ": servers: must be a list, not 5"),
         ({"servers": REAL}, WHERE + ": servers: must be a list, not {'address'"),
         ({"one_packet": True}, "one_packet: goes with protocol udp or with fwmark only"),

@@ -65,6 +65,29 @@ def test_a_pool_keeps_what_it_has_while_the_kernel_refuses_what_it_gets(old):
     assert [line for line in fake.writes if "10.0.0.1" in line] == []
 
 
+def test_a_weight_that_cannot_rise_takes_none_from_another():
+    fake = FakeIpvsadm()
+    apply(fake, desired([{**WEB, "servers": [A, {**B, "weight": 0}]}]))
+    fake.calls.clear()
+    fake.refuse = "-e .*10.0.0.2"
+    with pytest.raises(IpvsError, match="ipvsadm said"):
+        apply(fake, desired([{**WEB, "servers": [{**A, "weight": 0}, B]}]))
+    assert [line for line in fake.writes if "10.0.0.1" in line] == []
+
+
+def test_what_ipvsadm_says_of_the_first_part_is_not_lost():
+    fake = FakeIpvsadm()
+    other = {**WEB, "port": 81}
+    apply(fake, desired([{**WEB, "servers": [A]}, {**other, "servers": [A]}]))
+    fake.refuse = "-e .*:81"
+    with pytest.raises(IpvsError, match=r"10\.0\.0\.1:81 .*ipvsadm said"):
+        apply(
+            fake,
+            desired([{**WEB, "servers": [B]}, {**other, "servers": [{**A, "weight": 5}]}]),
+            policy("servers"),
+        )
+
+
 def test_what_is_gained_and_lost_takes_two_processes_and_what_is_gained_comes_first():
     fake = FakeIpvsadm()
     apply(fake, desired([{**WEB, "servers": [A]}]))
