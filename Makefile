@@ -5,14 +5,14 @@ export ANSIBLE_HOME := $(CURDIR)/.ansible
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PLAY := ansible-playbook -i $(INVENTORY) -i molecule/lab/inventory -i .ansible/lab/inventory
 
-.PHONY: help setup demo lab test test-all checks bench-ha bench-http bench-ipvs bench-play clean
+.PHONY: help setup demo lab test test-all checks lint unit sanity bench-ha bench-http bench-ipvs bench-play clean
 
 help:
 	@printf '%s\n' \
 	'make demo [INVENTORY=path]   boot the hosts, build the cluster, verify it, report' \
 	'make test                    lint, unit tests, sanity and the Molecule scenarios' \
 	'make test-all                the same with its long tests and ten times as many random cases, and the scenarios ha, forwarding and trixie' \
-	'make checks                  lint, unit tests and sanity only' \
+	'make checks                  lint, unit tests and sanity only; each of them: make lint, make unit, make sanity' \
 	'make scenario-NAME           one Molecule scenario: default, ipvs, storage, ha, forwarding or trixie' \
 	'make bench-ipvs              what the IPVS module costs beside ipvsadm itself' \
 	'make bench-http             images read and written beside a bare nginx and a bare file system' \
@@ -36,8 +36,8 @@ test: setup
 test-all: setup
 	@IMAGEOPS_ROUNDS=10 tests/all checks default ipvs storage ha forwarding trixie
 
-checks: setup
-	@tests/all checks
+checks lint unit sanity: setup
+	@tests/all $@
 
 scenario-%: setup
 	@tests/all $*
