@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ sys.path.insert(0, str(PROJECT / "tests"))
 import role_readme  # noqa: E402
 
 ROLES = sorted(path for path in (PROJECT / "roles").iterdir() if path.is_dir())
-PREFIXES = {"nginx": "nginx_image_", "firewall": "firewall_image_"}
+PREFIXES = {"nginx": "nginx_image_", "firewall": "firewall_image_", "keepalived": "keepalived_lvs_"}
 
 
 def load(path: Path):
@@ -92,3 +93,43 @@ def test_scenarios_have_what_their_sequence_names(path):
     if "prepare" in steps:
         named.append("prepare.yml")
     assert [name for name in named if not (path.parent / name).exists()] == []
+
+
+def prefix(role: Path) -> str:
+    return PREFIXES.get(role.name, f"{role.name}_")
+
+
+def sources(role: Path, *folders: str) -> list[str]:
+    """What may name variables: YAML as it is, of templates what is between Jinja's marks."""
+    texts = []
+    for path in (path for folder in folders for path in sorted((role / folder).rglob("*")) if path.is_file()):
+        text = path.read_text()
+        if path.suffix not in (".yml", ".yaml"):
+            text = "\n".join(re.findall(r"\{[{%](.*?)[}%]\}", text, re.DOTALL))
+        texts.append(text)
+    return texts
+
+
+def test_every_variable_that_is_used_is_declared(role):
+    texts = sources(role, "tasks", "handlers", "templates", "vars")
+    # Not in quotes or paths: those are names of other things.
+    used = {
+        name
+        for text in texts
+        for name in re.findall(rf"(?<![\w$'\"/~-])(?<!\$\{{){prefix(role)}\w+(?![\w/]|\.js)", text)
+    }
+    # What a role tells others: the names that set_fact and vars give.
+    told = {name for text in texts for name in re.findall(rf"(?m)^ +({prefix(role)}\w+):", text)}
+    arguments = load(role / "meta" / "argument_specs.yml")["argument_specs"].values()
+    declared = {name for entry in arguments for name in entry.get("options", {})}
+    assert used - told - declared == set()
+
+
+def test_every_variable_that_is_declared_is_used(role):
+    folders = [role] if role.name != "image_cluster" else [role, PROJECT / "playbooks"]
+    texts = [
+        text
+        for folder in folders
+        for text in sources(folder, "tasks", "handlers", "templates", "vars", "files")
+    ]
+    assert [name for name in specs(role) if not any(re.search(rf"\b{name}\b", text) for text in texts)] == []

@@ -1,0 +1,45 @@
+"""The repository's documents: their links lead somewhere, and the names of the field are spelled as their owners do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    path
+    for path in [
+        *PROJECT.glob("*.md"),
+        *PROJECT.glob("docs/*.md"),
+        *PROJECT.glob("roles/*/*.md"),
+        *PROJECT.glob("tests/*/*.md"),
+    ]
+)
+# As one writes them in a sentence; commands, paths and variables stand in backquotes.
+WRONG = re.compile(
+    r"\b(Fastdfs|fastDFS|FastDfs|Nginx|NGINX|KeepAlived|KeepAliveD|ipvs|Ipvs|ansible|molecule|debian)\b(?!-)"
+)
+
+
+def prose(text: str) -> str:
+    """A document without code, links' targets and tables of variables."""
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    text = re.sub(r"<!-- begin.*?end variables -->", "", text, flags=re.DOTALL)
+    return re.sub(r"`[^`]*`|\]\([^)]*\)", "", text)
+
+
+@pytest.fixture(params=DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def document(request) -> Path:
+    return request.param
+
+
+def test_links_within_the_repository_lead_somewhere(document):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_names_of_the_field_are_spelled_as_their_owners_do(document):
+    text = prose(document.read_text())
+    assert [match.group(0) for match in WRONG.finditer(text)] == []
