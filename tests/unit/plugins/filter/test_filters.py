@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.imageops.lvs_fastdfs.plugins.filter.host_capacities import host_capacities
+from ansible_collections.imageops.lvs_fastdfs.plugins.filter.ipvs_netmask import ipvs_netmask
 from ansible_collections.imageops.lvs_fastdfs.plugins.filter.ipvs_restore import ipvs_restore
 from ansible_collections.imageops.lvs_fastdfs.plugins.filter.scheduler_weights import scheduler_weights
 from fake_ipvsadm import FakeIpvsadm
@@ -50,3 +51,17 @@ def test_weights_of_hosts():
     hostvars = {"web1": {"image_cluster_capacity": 8}, "web2": {"image_cluster_capacity": 4}}
     assert scheduler_weights(host_capacities(["web1", "web2"], hostvars)) == {"web1": 2, "web2": 1}
     assert scheduler_weights({"web1": 2, "web2": 1}, drained=["web1"]) == {"web1": 0, "web2": 1}
+
+
+@pytest.mark.parametrize(
+    ("mask", "dotted"),
+    [(24, "255.255.255.0"), ("255.255.0.0", "255.255.0.0"), (0, "0.0.0.0"), ("32", "255.255.255.255")],
+)
+def test_a_netmask_as_keepalived_wants_it(mask, dotted):
+    assert ipvs_netmask(mask) == dotted
+
+
+@pytest.mark.parametrize("mask", [33, "255.0.255.0", "wide", None])
+def test_no_netmask_is_an_error_of_ansible(mask):
+    with pytest.raises(AnsibleFilterError, match=f"ipvs_netmask: '?.*{mask}"):
+        ipvs_netmask(mask)
