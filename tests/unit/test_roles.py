@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 PROJECT = Path(__file__).parents[2]
 sys.path.insert(0, str(PROJECT / "tests"))
@@ -42,6 +43,28 @@ def test_a_default_is_the_documented_one(role):
             assert "default" not in documented[name] or documented[name]["default"] == value, name
         else:
             assert documented[name].get("default") == value, name
+
+
+TYPES = {"str": str, "bool": bool, "int": int, "float": float, "list": list, "dict": dict, "path": str}
+
+
+def test_a_default_has_the_type_that_the_argument_specs_say(role):
+    documented = specs(role)
+    for name, value in load(role / "defaults" / "main.yml").items():
+        kind = documented[name].get("type", "str")
+        made = isinstance(value, str) and "{{" in value
+        # Raw values come as texts, too, and are looked at by filters.
+        assert kind == "raw" or made or type(value) is TYPES[kind], name
+
+
+def test_a_role_accepts_its_own_defaults(role):
+    defaults = load(role / "defaults" / "main.yml")
+    plain = {name: value for name, value in defaults.items() if "{{" not in str(value)}
+    # What is required has to come from the user.
+    documented = {
+        name: {**option, "required": False} for name, option in specs(role).items() if name in plain
+    }
+    assert ArgumentSpecValidator(documented).validate(plain).error_messages == []
 
 
 def test_every_variable_is_described(role):
