@@ -28,6 +28,28 @@ def test_every_playbook_can_be_read_with_the_inventory(inventory):
     assert run.returncode == 0, run.stderr
 
 
+OPERATED = [path for path in PLAYBOOKS if Path(path).stem not in ("cluster", "control_node")]
+
+
+@pytest.mark.parametrize("playbook", OPERATED, ids=lambda path: Path(path).stem)
+def test_an_inventory_of_another_project_is_refused_in_one_sentence(playbook, tmp_path):
+    other = tmp_path / "hosts.yml"
+    other.write_text("webservers:\n  hosts:\n    web1: {ansible_host: 192.0.2.1}\n")
+    command = ["ansible-playbook", playbook, f"--inventory={other}", "--extra-vars=server=image1"]
+    plain = {
+        **os.environ,
+        "ANSIBLE_LOCALHOST_WARNING": "false",
+        "NO_COLOR": "1",
+        "ANSIBLE_DISPLAY_FAILED_STDERR": "false",
+    }
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT, env=plain)
+    assert run.returncode != 0
+    assert (
+        "The inventory has no host in lvs_directors, fastdfs_trackers, fastdfs_storages, so nothing was done"
+        in run.stdout
+    )
+
+
 def test_what_cannot_be_read_is_seen(tmp_path):
     wrong = tmp_path / "wrong.yml"
     wrong.write_text("- hosts: all\n  tasks:\n    - imageops.lvs_fastdfs.no_such_module: {}\n")
