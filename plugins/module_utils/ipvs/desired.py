@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from ansible.module_utils.parsing.convert_bool import boolean
-
 from . import model
 from .model import FWMARK, Server, Service, ServiceId, SyncDaemon
 
@@ -41,6 +39,9 @@ DAEMON_FIELDS = frozenset(("interface", "role", "sync_id"))
 FLAGS = ("mh-port", "mh-fallback", "sh-port", "sh-fallback", "flag-1", "flag-2", "flag-3")
 # What these names may hold is the kernel's to say; that they are one word keeps a line for ipvsadm one line.
 _WORD = re.compile(r"^[A-Za-z0-9_-]{1,15}\Z")
+# What Ansible takes for yes and no; this code runs without Ansible, too.
+_YES = frozenset(("true", "yes", "on", "y", "t", "1", "1.0"))
+_NO = frozenset(("false", "no", "off", "n", "f", "0", "0.0"))
 _WHOLE = re.compile(r"^\s*[+-]?[0-9]{1,15}(\.0*)?\s*\Z")
 _INTERFACE = re.compile(r"^[^\s/]{1,15}\Z")
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
@@ -254,10 +255,12 @@ def _netmask(family: str, raw: dict) -> int | str:
 
 def _boolean(raw: dict, name: str) -> bool:
     value = raw.get(name)
-    try:
-        return value is not None and boolean(value)
-    except TypeError:
-        raise ValueError(f"{name}: must be true or false, not {value!r}") from None
+    text = str(value).lower()
+    if value is None or text in _NO:
+        return False
+    if text in _YES:
+        return True
+    raise ValueError(f"{name}: must be true or false, not {value!r}")
 
 
 def _flags(scheduler: str, flags) -> tuple[str, ...]:
