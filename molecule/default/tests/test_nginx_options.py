@@ -156,6 +156,8 @@ def test_a_link_gives_the_image_until_it_expires(options, node, image):
         lambda file, at: link(file, at).replace(f"ts={at}", f"ts={at + 1}"),
         lambda file, at: link(file, at) + f"&ts={at}",
         lambda file, at: link(file, at) + "&token=",
+        lambda file, at: link(file, at).replace(f"ts={at}", "ts=%zz"),
+        lambda file, at: link(file, at).replace("token=", "token=%ff%00"),
         lambda file, at: (
             link(file, at).upper().replace("HTTP://127.0.0.1/" + file.upper(), "http://127.0.0.1/" + file)
         ),
