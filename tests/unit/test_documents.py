@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -43,3 +44,22 @@ def test_links_within_the_repository_lead_somewhere(document):
 def test_names_of_the_field_are_spelled_as_their_owners_do(document):
     text = prose(document.read_text())
     assert [match.group(0) for match in WRONG.finditer(text)] == []
+
+
+def first_column(text: str) -> list[str]:
+    """The cells of the first column of every table, rules left out."""
+    return [cell.strip() for cell in re.findall(r"(?m)^\| ([^|]*)\|", text)]
+
+
+def test_the_readme_s_contract_is_whole():
+    options = yaml.safe_load((PROJECT / "roles/image_cluster/meta/argument_specs.yml").read_text())
+    options = set(options["argument_specs"]["main"]["options"])
+    told = {cell.split("`")[1] for cell in first_column((PROJECT / "README.md").read_text()) if "`" in cell}
+    groups = set(re.findall(r"(?m)^\| `(\w+)` \|", (PROJECT / "roles/image_cluster/README.md").read_text()))
+    # Of what an inventory may say; that one is the playbook's.
+    assert (options | groups) - told - {"image_cluster_handed"} == set()
+
+
+def test_the_readme_says_where_to_ask():
+    asked = yaml.safe_load((PROJECT / "galaxy.yml").read_text())["issues"]
+    assert f"]({asked})" in (PROJECT / "README.md").read_text()
