@@ -63,3 +63,30 @@ def test_the_readme_s_contract_is_whole():
 def test_the_readme_says_where_to_ask():
     asked = yaml.safe_load((PROJECT / "galaxy.yml").read_text())["issues"]
     assert f"]({asked})" in (PROJECT / "README.md").read_text()
+
+
+BOTH = ("README.md", "README.zh-CN.md")
+
+
+def skeleton(text: str) -> dict[str, list]:
+    """What a document has in every language: headings, code without its comments, tables with their names and links, and all other links."""
+    code = re.findall(r"```.*?```", text, flags=re.DOTALL)
+    text = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    rows = re.findall(r"(?m)^\|.*\|$", text)
+    return {
+        "headings": [len(level) for level in re.findall(r"(?m)^(#+) ", text)],
+        "code": [re.sub(r"(?m) *#.*$", "", block) for block in code],
+        "tables": [sorted(re.findall(r"`[^`]+`|\]\([^)]+\)", row)) for row in rows],
+        "columns": [row.count("|") for row in rows],
+        "names": [cell for row in rows for cell in row.split("|")[1:2] if re.fullmatch(r"[ -{}~]+", cell)],
+        "links": sorted(re.findall(r"\]\(([^)]+)\)", text)),
+    }
+
+
+def test_the_readme_says_the_same_in_both_languages():
+    english, chinese = (skeleton((PROJECT / name).read_text()) for name in BOTH)
+    for part in ("headings", "code", "tables", "columns"):
+        assert chinese[part] == english[part], part
+    # Names that a translation leaves as they are.
+    assert set(chinese["names"]) <= set(english["names"])
+    assert set(english["links"]) ^ set(chinese["links"]) == set(BOTH)
