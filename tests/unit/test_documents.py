@@ -90,3 +90,66 @@ def test_the_readme_says_the_same_in_both_languages():
     # Names that a translation leaves as they are.
     assert set(chinese["names"]) <= set(english["names"])
     assert set(english["links"]) ^ set(chinese["links"]) == set(BOTH)
+
+
+PAGES = sorted(path for path in (PROJECT / "docs").glob("*.md") if path.name != "README.md")
+TASKS = [path for path in PAGES if "## How to go back" in path.read_text()]
+
+
+def told() -> str:
+    """The words of everything that playbooks, roles and filters say."""
+    sources = [
+        path
+        for folder in ("playbooks", "roles", "plugins")
+        for path in (PROJECT / folder).rglob("*")
+        if path.suffix in (".yml", ".j2", ".py", ".sh")
+    ]
+    return words(" ".join(path.read_text() for path in sources))
+
+
+def words(text: str) -> str:
+    return f" {' '.join(re.findall(r'[A-Za-z]+', text))} "
+
+
+def shown(text: str) -> list[str]:
+    """The lines that a page says one will see."""
+    blocks = re.findall(r"```text\n(.*?)```", text, flags=re.DOTALL)
+    return [line.strip("… ") for block in blocks for line in block.splitlines() if line.strip("… ")]
+
+
+# An example's names, numbers and times; another cluster has others.
+EXAMPLE = re.compile(
+    r"\b(?:image|director|tracker|backup|group)\d\b|\bfastdfs-5[\w.-]+|/[\w./-]+|'[^']*'|\"[^\"]*\"|=\S+"
+    r"|\b\d[\w.:%]*(?: (?:min|[KMGT]i?B)\b)?|\b[A-Z]{4,}\b"
+)
+# A sentence that a playbook puts together has a run or two across the seams.
+ENOUGH = 0.75
+
+
+def share_of(line: str, source: str) -> float:
+    """How many of the line's runs of three words (or two or one, between two names) stand in the source."""
+    pieces = [words(piece).split() for piece in EXAMPLE.split(line)]
+    runs = [
+        f" {' '.join(piece[at : at + 3])} "
+        for piece in pieces
+        for at in range(max(len(piece) - 2, 1))
+        if piece
+    ]
+    return sum(run in source for run in runs) / len(runs)
+
+
+@pytest.mark.parametrize("page", TASKS, ids=lambda path: path.name)
+def test_what_a_page_shows_is_what_the_playbooks_say(page):
+    source = told()
+    lines = shown(page.read_text())
+    assert lines
+    assert [line for line in lines if share_of(line, source) < ENOUGH] == []
+
+
+def test_a_sentence_that_no_playbook_says_is_seen():
+    assert share_of("image1 was drained without trouble, and its readers are elsewhere now.", told()) < ENOUGH
+
+
+def test_the_documents_index_lists_every_page():
+    listed = re.findall(r"\]\(([^)]+)\)", (PROJECT / "docs/README.md").read_text())
+    assert sorted(listed) == [page.name for page in PAGES]
