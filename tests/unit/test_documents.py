@@ -150,6 +150,43 @@ def test_a_sentence_that_no_playbook_says_is_seen():
     assert share_of("image1 was drained without trouble, and its readers are elsewhere now.", told()) < ENOUGH
 
 
+def scaled(servers: int) -> list[str]:
+    """The rows of docs/scaling.md for so many image servers, from what the page says was measured."""
+    reads = servers * 7000
+    groups = -(-servers // 2)
+    minutes = servers * 68 * 0.31 / 60
+    load = [
+        f"{servers:,}",
+        f"{reads:,}",
+        f"{reads * 7 / 1e6:.2f} million",
+        f"{reads * 480 * 8 / 1e9:.2f} Gbit/s",
+        f"{reads * 120 / 1e6:,.1f} million",
+        f"{servers / 2:,.0f}",
+        f"{servers / 2 * 0.0022:.2f}",
+    ]
+    rest = [
+        f"{servers:,}",
+        f"{groups:,}",
+        f"{(groups - 1) / groups:.0%}",
+        f"{minutes / 2:.0f} min",
+        f"{minutes / 16:.0f} min",
+        f"{4093 / servers:,.0f}",
+    ]
+    return [f"| {' | '.join(row)} |" for row in (load, rest)]
+
+
+@pytest.mark.parametrize("servers", [3, 30, 150, 300, 1000, 3000])
+def test_the_sizes_are_computed_from_the_figures(servers):
+    text = (PROJECT / "docs/scaling.md").read_text()
+    assert [row for row in scaled(servers) if row not in text] == []
+
+
+@pytest.mark.parametrize("figure", ["9,609", "2.8%", "0.17", "0.04", "1,106", "1.93 s", "1,813"])
+def test_the_figures_stand_where_they_were_measured(figure):
+    assert figure in (PROJECT / "docs/performance.md").read_text()
+    assert figure in (PROJECT / "docs/scaling.md").read_text()
+
+
 def test_the_documents_index_lists_every_page():
     listed = re.findall(r"\]\(([^)]+)\)", (PROJECT / "docs/README.md").read_text())
     assert sorted(listed) == [page.name for page in PAGES]
