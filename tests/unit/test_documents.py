@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import cluster, cluster_problems
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
@@ -20,7 +22,9 @@ DOCUMENTS = sorted(
 )
 # As one writes them in a sentence; commands, paths and variables stand in backquotes.
 WRONG = re.compile(
-    r"\b(Fastdfs|fastDFS|FastDfs|Nginx|NGINX|KeepAlived|KeepAliveD|ipvs|Ipvs|ansible|molecule|debian)\b(?!-)"
+    r"\b(Fastdfs|fastDFS|FastDfs|Fast DFS|Nginx|NGINX|KeepAlived|KeepAliveD|KeepaliveD|ipvs|Ipvs|IpVs|IPVSADM|Ipvsadm|ansible|molecule|debian"
+    r"|[Rr]eal [Ss]ervers? node|[Rr]eal-[Ss]ervers?|[Rr]eal[Ss]ervers?|[Vv]irtual [Ss]ervers?|[Ll]oad [Bb]alancers?)\b(?!-)"
+    r"|后端服务器|负载均衡器|虚拟服务器|真实主机|主从切换|追踪服务器"
 )
 
 
@@ -190,3 +194,112 @@ def test_the_figures_stand_where_they_were_measured(figure):
 def test_the_documents_index_lists_every_page():
     listed = re.findall(r"\]\(([^)]+)\)", (PROJECT / "docs/README.md").read_text())
     assert sorted(listed) == [page.name for page in PAGES]
+
+
+# Which test runs a playbook (with these words), and which types a command: a file below molecule/, and what must be in it.
+PLAYED = {
+    "preflight": "default/tests/test_preflight.py: site.yml",
+    "site": "default/tests/test_refusals.py: imageops.lvs_fastdfs.site",
+    "verify": "default/tests/test_verify.py: verify.yml",
+    "drain": "ha/tests/test_failover.py: drain.yml",
+    "undrain": "ha/tests/test_failover.py: undrain.yml",
+    "switchover": "ha/tests/test_failover.py: switchover.yml",
+    "rolling_update": "ha/tests/test_rolling_update.py: rolling_update.yml",
+    "status": "storage/tests/test_restore.py: status.yml",
+    "restore": "storage/tests/test_restore.py: restore.yml",
+    "replace_storage": "storage/tests/test_members.py: replace_storage.yml",
+    "decommission_storage": "storage/tests/test_members.py: decommission_storage.yml",
+    "upgrade_fastdfs": "storage/tests/test_upgrade.py: upgrade_fastdfs.yml",
+}
+TYPED = {
+    "ansible-galaxy collection": "default/tests/test_refusals.py: ansible-galaxy collection build install",
+    "ssh -F .ansible/lab/ssh_config": "traffic.py: ssh -F ssh_config",
+    "fdfs_upload_file /etc/fdfs/client.conf": "default/tests/test_power.py: fdfs_upload_file /etc/fdfs/client.conf",
+    "curl -O http://": "default/tests/test_power.py: curl http://{vip}/{file_id}",
+    "cat /var/lib/keepalived-lvs/transitions": "ha/tests/conftest.py: /var/lib/keepalived-lvs/transitions",
+}
+PLAY = re.compile(
+    r"(?:ansible-playbook -i \S+ )?imageops\.lvs_fastdfs\.(\w+)((?: -e \w+=(?:'[^']*'|\S+)| --check)*)"
+)
+MARK = "<!-- needs real hosts"
+GUIDES = [path for path in DOCUMENTS if path.parts[-3] != "roles"]
+
+
+def commands(text: str) -> list[str]:
+    """The command lines of a document but those that are marked, without their comments."""
+    blocks = re.findall(r"(?m)^(<!-- .*-->\n)?```(\w*)\n((?:.*\n)*?)```", text)
+    lines = [
+        line for mark, kind, block in blocks if not kind and MARK not in mark for line in block.splitlines()
+    ]
+    outside = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    lines += re.findall(r"`(make [^`]+|imageops\.lvs_fastdfs\.\w+(?: [^`]+)?)`", outside)
+    return [line.split(" #")[0].strip() for line in lines if line.strip()]
+
+
+def lacking(test: str, more: list[str]) -> str:
+    path, _, words_ = test.partition(": ")
+    text = (PROJECT / "molecule" / path).read_text()
+    absent = [word for word in [*words_.split(), *more] if word not in text]
+    return f"molecule/{path} has no {', '.join(absent)}" if absent else ""
+
+
+def uncovered(line: str) -> str:
+    """What is wrong with a command line of a document: nothing, where a test runs it."""
+    if line.startswith("make "):
+        # It says what it would do.
+        command = ["make", "--dry-run", *line.split()[1:]]
+        tried = subprocess.run(command, cwd=PROJECT, capture_output=True, check=False)
+        return "the Makefile has no such target" if tried.returncode else ""
+    play = PLAY.fullmatch(line)
+    if play and play[1] in PLAYED:
+        return lacking(PLAYED[play[1]], re.findall(r"(?<=-e )\w+=|--\w+", play[2]))
+    typed = [test for begin, test in TYPED.items() if line.startswith(begin)]
+    return lacking(typed[0], []) if typed else "no test is said to run it"
+
+
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_every_command_is_run_by_a_test_or_marked(path):
+    wrong = {line: uncovered(line) for line in commands(path.read_text())}
+    assert {line: said for line, said in wrong.items() if said} == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("make nothing", "no such target"),
+        ("ansible-playbook -i my/hosts.yml imageops.lvs_fastdfs.nothing", "no test"),
+        ("ansible-playbook -i my/hosts.yml imageops.lvs_fastdfs.drain -e nobody=image1", "has no nobody="),
+        ("reboot", "no test"),
+    ],
+)
+def test_a_command_that_no_test_runs_is_seen(line, said):
+    assert said in uncovered(line)
+
+
+def test_a_marked_command_is_left_out():
+    assert commands("```\nreboot\n```\n") == ["reboot"]
+    assert commands(f"{MARK}: it would be gone -->\n```\nreboot\n```\n") == []
+
+
+def test_the_tests_that_run_commands_are_run():
+    everything = re.search(r"tests/all (.*trixie.*)", (PROJECT / "Makefile").read_text())[1].split()
+    scenarios = {test.split("/")[0] for test in [*PLAYED.values(), *TYPED.values()] if "/tests/" in test}
+    assert scenarios - set(everything) == set()
+
+
+def test_the_readme_s_inventory_can_work():
+    blocks = re.findall(r"```yaml\n(.*?)```", (PROJECT / "README.md").read_text(), flags=re.DOTALL)
+    inventory = yaml.safe_load(blocks[0])["all"]
+    groups = {name: list(each["hosts"]) for name, each in inventory["children"].items()}
+    network = {"address": "192.168.10.1", "network": "192.168.10.0", "netmask": "255.255.255.0"}
+    facts = {"default_ipv4": {"interface": "eth0"}, "interfaces": ["eth0"], "eth0": {"ipv4": network}}
+    hosts: dict[str, dict] = {}
+    for each in inventory["children"].values():
+        for name, own in each["hosts"].items():
+            hosts.setdefault(name, {"ansible_facts": facts}).update(own)
+    defaults = (
+        yaml.safe_load((PROJECT / "roles/image_cluster/defaults/main.yml").read_text()) | inventory["vars"]
+    )
+    settings = cluster.normal({name[len("image_cluster_") :]: value for name, value in defaults.items()})
+    settings["weights"] = dict.fromkeys(groups["fastdfs_storages"], 1)
+    assert cluster_problems.problems(settings, cluster.members(hosts, groups), groups) == []
