@@ -45,6 +45,17 @@ def test_links_within_the_repository_lead_somewhere(document):
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+def test_links_lead_to_headings_that_are_there(document):
+    text = document.read_text()
+    dead = []
+    for link, heading in re.findall(r"\]\(([^):]*)#([^)]+)\)", text):
+        there = (document.parent / link).read_text() if link else text
+        titles = re.findall(r"(?m)^#+ (.+)$", re.sub(r"```.*?```", "", there, flags=re.DOTALL))
+        if heading not in [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]:
+            dead.append(f"{link}#{heading}")
+    assert dead == []
+
+
 def test_names_of_the_field_are_spelled_as_their_owners_do(document):
     text = prose(document.read_text())
     assert [match.group(0) for match in WRONG.finditer(text)] == []
@@ -142,7 +153,9 @@ def share_of(line: str, source: str) -> float:
     return sum(run in source for run in runs) / len(runs)
 
 
-@pytest.mark.parametrize("page", TASKS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "page", [*TASKS, PROJECT / "README.md"], ids=lambda path: str(path.relative_to(PROJECT))
+)
 def test_what_a_page_shows_is_what_the_playbooks_say(page):
     source = told()
     lines = shown(page.read_text())
