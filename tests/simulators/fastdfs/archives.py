@@ -8,21 +8,16 @@ import sys
 import tarfile
 from pathlib import Path
 
-HERE, DESTINATION = Path(__file__).resolve().parent, Path(sys.argv[1])
+HERE, DESTINATION, sums = Path(__file__).resolve().parent, Path(sys.argv[1]), {}
 DESTINATION.mkdir(parents=True, exist_ok=True)
-sums = {}
 for top in ("fastdfs-5.05", "libfastcommon-1.0.36"):
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path in sorted(
-            p for p in (HERE / top).rglob("*") if p.is_file() and "__pycache__" not in p.parts
-        ):
-            entry = tarfile.TarInfo(
-                str(path.relative_to(HERE))
-            )  # owner, time and umask of this checkout stay out
+        for path in sorted(p for p in (HERE / top).rglob("*.*") if p.suffix != ".pyc"):
+            entry = tarfile.TarInfo(str(path.relative_to(HERE)))  # not this checkout's owner, time and umask
             entry.size, entry.mode = path.stat().st_size, 0o755 if path.suffix == ".sh" else 0o644
             tar.addfile(entry, io.BytesIO(path.read_bytes()))
-    archive = gzip.compress(raw.getvalue(), mtime=0)
-    (DESTINATION / f"{top}-simulator.tar.gz").write_bytes(archive)
-    sums[f"{top}-simulator.tar.gz"] = hashlib.sha256(archive).hexdigest()
+    archive, name = gzip.compress(raw.getvalue(), mtime=0), f"{top}-simulator.tar.gz"
+    (DESTINATION / name).write_bytes(archive)
+    sums[name] = hashlib.sha256(archive).hexdigest()
 print(json.dumps(sums))

@@ -12,7 +12,7 @@ from fdfs_simulator import wire
 KNOWN_CRC = [(b"", 0), (b"a", 397917763), (b"FastDFS 5.05", 1263957484), (bytes(range(256)), 1602018980)]
 KNOWN_ID = "group1/M00/00/00/f6_SFWsE3XqAAkn7AAAADEtWdew009.jpg"
 KNOWN_FILE = wire.FileName("127.175.210.21", 1795480954, 12, 1263957484)
-SIZES = {"BRIEF": 37, "SYNC": 24, "GROUP": 105, "STORAGE": 612, "STAT": 348, "JOIN": 217, "HEADER": 10}
+SIZES = {"BRIEF": 37, "GROUP": 105, "STORAGE": 612, "STAT": 348, "JOIN": 217, "HEADER": 10}
 
 
 @pytest.mark.parametrize(("layout", "size"), SIZES.items())

@@ -7,12 +7,11 @@ if [ "$1" != install ]; then
 fi
 mkdir -p "$DESTDIR/usr/bin" "$DESTDIR/usr/share" "$DESTDIR/usr/lib/python3" "$DESTDIR/etc/fdfs"
 cp -R fdfs_simulator "$DESTDIR/usr/lib/python3"
-for name in trackerd storaged upload_file download_file delete_file file_info monitor test test1 crc32 \
-    append_file upload_appender appender_test appender_test1; do
+for name in trackerd storaged upload_file download_file delete_file file_info monitor test crc32 append_file upload_appender; do
     { echo '#!/usr/bin/python3 -B' && cat command.py; } >"$DESTDIR/usr/bin/fdfs_$name"
     chmod 755 "$DESTDIR/usr/bin/fdfs_$name"
 done
 for name in tracker storage client storage_ids; do
-    cp "conf/$name.conf" "$DESTDIR/etc/fdfs/$name.conf.sample"
+    printf '# SIMULATOR\nbase_path=/home/yuqing/fastdfs\n' >"$DESTDIR/etc/fdfs/$name.conf.sample"
 done
 echo "FastDFS 5.05 SIMULATOR" >"$DESTDIR/usr/share/fastdfs-simulator"

@@ -3,9 +3,8 @@
 set -e
 cd "$(dirname "$0")"
 if [ "$1" != install ]; then
-    exec "${CC:-cc}" -shared -fPIC -o libfastcommon.so simulator.c
+    echo 'const char fastcommon_simulator[] = "SIMULATOR";' | "${CC:-cc}" -shared -fPIC -o libfastcommon.so -x c -
+else
+    mkdir -p "$DESTDIR/usr/lib64"
+    cp libfastcommon.so "$DESTDIR/usr/lib64"
 fi
-for directory in lib64 lib; do
-    mkdir -p "$DESTDIR/usr/$directory"
-    cp libfastcommon.so "$DESTDIR/usr/$directory"
-done

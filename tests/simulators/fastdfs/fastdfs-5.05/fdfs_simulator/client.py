@@ -1,8 +1,5 @@
 """The clients' commands: arguments, output and exit codes as upstream's."""
 
-from __future__ import annotations
-
-import errno
 import os
 import struct
 import sys
@@ -16,12 +13,11 @@ from .wire import Cmd, Status, pad, text
 
 def _ask_tracker(config: Config, command: Cmd, body: bytes = b"") -> bytes:
     """The answer of the first tracker that can be reached."""
-    failure = wire.fail(errno.ENOENT)
-    for tracker in config.trackers():
+    for host, port in config.trackers():
         try:
-            sock = wire.connect(tracker)
+            sock = wire.connect((host, port))
         except OSError as error:
-            print(f"ERROR - connect to {tracker[0]}:{tracker[1]} fail, {error}", file=sys.stderr)
+            print(f"ERROR - connect to {host}:{port} fail, {error}", file=sys.stderr)
             failure = error
             continue
         with sock:
@@ -29,10 +25,14 @@ def _ask_tracker(config: Config, command: Cmd, body: bytes = b"") -> bytes:
     raise failure
 
 
+def _server(answer: bytes) -> tuple[str, int]:
+    """The storage server that a tracker names."""
+    return text(answer[16:31]), int.from_bytes(answer[31:39], "big")
+
+
 def _ask_storage(config: Config, query: Cmd, command: Cmd, file_id: str, head: bytes = b"") -> bytes:
     body = pad(file_id.partition("/")[0]) + file_id.partition("/")[2].encode()
-    answer = _ask_tracker(config, query, body)
-    with wire.connect((text(answer[16:31]), struct.unpack(">q", answer[31:39])[0])) as sock:
+    with wire.connect(_server(_ask_tracker(config, query, body))) as sock:
         return wire.call(sock, command, head + body)
 
 
@@ -42,7 +42,7 @@ def upload(config: Config, local: str, address: str = "", path_index: str = "255
     host, _colon, port = address.partition(":")
     if not address:
         answer = _ask_tracker(config, Cmd.STORE)
-        host, port, path_index = text(answer[16:31]), struct.unpack(">q", answer[31:39])[0], answer[39]
+        (host, port), path_index = _server(answer), answer[39]
     head = struct.pack(">Bq", int(path_index), len(content)) + pad(extension if len(extension) < 7 else "", 6)
     with wire.connect((host, int(port))) as sock:
         answer = wire.call(sock, Cmd.UPLOAD, head + content)
@@ -51,13 +51,12 @@ def upload(config: Config, local: str, address: str = "", path_index: str = "255
 
 def download(config: Config, file_id: str, local: str = "", offset: str = "0", size: str = "0") -> None:
     """Write a file, or a part of it, to `local` or to its own name here."""
-    head = struct.pack(">qq", int(offset), int(size))
-    content = _ask_storage(config, Cmd.FETCH, Cmd.DOWNLOAD, file_id, head)
+    part = struct.pack(">qq", int(offset), int(size))
+    content = _ask_storage(config, Cmd.FETCH, Cmd.DOWNLOAD, file_id, part)
     Path(local or file_id.rsplit("/", 1)[-1]).write_bytes(content)
 
 
 def delete(config: Config, file_id: str) -> None:
-    """Delete a file."""
     _ask_storage(config, Cmd.UPDATE, Cmd.DELETE, file_id)
 
 
@@ -73,20 +72,10 @@ def _moment(seconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
-def monitor(config: Config, action: str = "list", wanted: str = "", storage_id: str = "") -> None:
-    """Print the groups with their servers; or delete a server, which exits 0 whatever the trackers say."""
-    host, port = config.trackers()[0]
-    print(f"server_count={len(config.trackers())}, server_index=0\n\ntracker server is {host}:{port}\n")
-    if action == "delete":
-        result = "success"
-        for tracker in config.trackers():
-            try:
-                with wire.connect(tracker) as sock:
-                    wire.call(sock, Cmd.DELETE_STORAGE, pad(wanted) + storage_id.encode())
-            except OSError as error:
-                result = f"fail, error no: {error.errno}, error info: {error.strerror}"
-        print(f"delete storage server {wanted}::{storage_id} {result}")
-        return
+def monitor(config: Config, _list: str = "list", wanted: str = "") -> None:
+    """Print the groups, or the one that is wanted, with their servers."""
+    trackers = config.trackers()
+    print("server_count={}, server_index=0\n\ntracker server is {}:{}\n".format(len(trackers), *trackers[0]))
     groups = wire.GROUP.iter_unpack(_ask_tracker(config, Cmd.LIST_GROUPS))
     groups = [group for group in groups if wanted in ("", text(group[0]))]
     print(f"group count: {len(groups)}")
@@ -99,12 +88,11 @@ def monitor(config: Config, action: str = "list", wanted: str = "", storage_id: 
             _print_storage(place, *storage)
 
 
-def _print_storage(place: int, status, raw_id, ip, _domain, source, version, *numbers) -> None:
+def _print_storage(place: int, status, raw_id, ip, _domain, _source, version, *numbers) -> None:
     joined, up, total, free, priority, *_counts, stat, _trunk = numbers
     print(f"\tStorage {place}:\n\t\tid = {text(raw_id)}\n\t\tip_addr = {text(ip)}  {Status(status).name}")
     values = {"version": text(version), "join time": _moment(joined), "up time": _moment(up)}
     values.update({"total storage": f"{total} MB", "free storage": f"{free} MB", "upload priority": priority})
-    values["source storage id"] = text(source)
     for name, value in zip(wire.STAT_NAMES, wire.STAT.unpack(stat)):
         values[name] = _moment(value) if name.startswith("last_") else value
     print("\n".join(f"\t\t{name} = {value}" for name, value in values.items()))
@@ -115,7 +103,7 @@ COMMANDS = {
     "fdfs_download_file": (download, "<file_id> [local_filename] [<download_offset> <download_bytes>]"),
     "fdfs_delete_file": (delete, "<file_id>"),
     "fdfs_file_info": (info, "<file_id>"),
-    "fdfs_monitor": (monitor, "[list|delete <group_name> [storage_id]]"),
+    "fdfs_monitor": (monitor, "[list [group_name]]"),
 }
 
 

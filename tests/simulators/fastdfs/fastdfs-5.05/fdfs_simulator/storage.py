@@ -1,23 +1,50 @@
 """fdfs_storaged: takes, gives and deletes files, and tells the trackers how it is."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import functools
+import itertools
 import logging
 import os
 import random
+import re
 import struct
-import threading
 import time
 from pathlib import Path
 
 from . import wire
 from .daemon import Daemon
-from .replicate import Replicator
-from .store import Binlog, Store, load_values, save_values
+from .replicate import Binlog, Replicator, load_values, save_values
 from .wire import Cmd, FileName, Status, call, connect, fail, pad, text
+
+
+class Store:
+    """The store paths. Names are `M00/00/00/…`, as in file ids without the group."""
+
+    def __init__(self, paths: list[Path], subdirs: int) -> None:
+        self.paths, self._temporary = [path / "data" for path in paths], itertools.count()
+        names = [f"{number:02X}" for number in range(subdirs)]
+        for path in self.paths:
+            if not (path / names[-1] / names[-1]).exists():
+                for high, low in itertools.product(names, names):
+                    (path / high / low).mkdir(parents=True, exist_ok=True)
+
+    def locate(self, name: str) -> Path:
+        """The file of that name; raises `ValueError` or `IndexError` when it cannot be a name here."""
+        parts = re.fullmatch(r"M([0-9A-F]{2})/([0-9A-F]{2}/[0-9A-F]{2}/[^/\0\s]+)", name)
+        if not parts:
+            raise ValueError(f"invalid filename {name}")
+        return self.paths[int(parts.group(1), 16)] / parts.group(2)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write under a temporary name and rename: nobody ever reads half a file."""
+        path = self.locate(name)
+        temporary = path.parents[2] / f".cp{next(self._temporary)}.tmp"
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 class Storage(Daemon):
@@ -37,32 +64,12 @@ class Storage(Daemon):
             time.sleep(0 if self.id else 1)
         names = [f"store_path{index}" for index in range(config.number("store_path_count", 1))]
         self.store = Store([Path(config.text(name, base)) for name in names], self.subdirs)
-        self.binlog, self.joining = Binlog(self.data / "sync"), threading.Lock()
-        self.started, self.status = int(time.time()), int(Status.INIT)
+        self.binlog, self.started = Binlog(self.data / "sync"), int(time.time())
         self.peers: dict[str, Replicator] = {}
         self.synced: dict[str, int] = {}  # by source: the time of the last operation that came from there
-        self.state = {"storage_join_time": self.started, "sync_src_server": "", "sync_until_timestamp": 0}
-        self.state.update({"sync_old_done": 0, **load_values(self.data / ".data_init_flag")})
-        counts = load_values(self.data / "storage_stat.dat")
-        self.stat.update({name: int(count) for name, count in counts.items()})
+        self.joined = int(load_values(self.data / ".data_init_flag").get("storage_join_time", self.started))
         self.heart_beat = config.number("heart_beat_interval", 30)
-        self.threads = [self._flush, *(functools.partial(self._report, tracker) for tracker in self.trackers)]
-
-    def save(self) -> None:
-        """Bring everything that must not be lost to disk."""
-        self.binlog.flush()
-        with self.lock:
-            save_values(self.data / ".data_init_flag", self.state)
-            save_values(self.data / "storage_stat.dat", dict(self.stat))
-
-    def _flush(self) -> None:
-        while not self.stopping.wait(self.config.number("sync_binlog_buff_interval", 60) or 60):
-            try:
-                self.save()
-            except OSError as error:  # a full disk: the lines stay in the buffer
-                logging.error("binlog: %s", error)
-
-    # What the trackers hear
+        self.threads = [functools.partial(self._report, tracker) for tracker in self.trackers]
 
     def ask_trackers(self, command: Cmd, body: bytes = b"") -> bytes:
         """Send group and `body` to every tracker; returns the first answer. Raises `BlockingIOError` without one."""
@@ -78,31 +85,25 @@ class Storage(Daemon):
         return answers[0]
 
     def _report(self, tracker: tuple[str, int]) -> None:
-        while not self.stopping.wait(1):
+        while True:
+            time.sleep(1)
             try:
                 with connect(tracker, self.bind) as sock:
                     self._join(sock)
                     while True:
                         self._beat(sock)
-                        if self.stopping.wait(self.heart_beat):
-                            return
+                        time.sleep(self.heart_beat)
             except OSError as error:
                 logging.error("tracker server %s:%d: %s", *tracker, error)
 
     def _join(self, sock) -> None:
-        state, priority = self.state, self.config.number("upload_priority", 10)
         counts = (self.port, self.config.number("http.server_port", 80), len(self.store.paths), self.subdirs)
-        numbers = (*counts, priority, int(state["storage_join_time"]), self.started)
-        status = (1 - int(state["sync_old_done"]), self.status, len(self.trackers))
+        numbers = (*counts, self.config.number("upload_priority", 10), self.joined, self.started)
+        status = (0, Status.ACTIVE, len(self.trackers))
         addresses = b"".join(pad(f"{host}:{port}", 22) for host, port in self.trackers)
         call(sock, Cmd.JOIN, wire.JOIN.pack(self.group.encode(), *numbers, b"5.05", b"", *status) + addresses)
-        with self.joining:
-            if not int(state["sync_old_done"]):
-                source, until = wire.SYNC.unpack(call(sock, Cmd.SYNC_DEST_REQ) or bytes(24))
-                state.update(sync_old_done=1, sync_src_server=text(source), sync_until_timestamp=until)
-                self.save()
-        source, until = state["sync_src_server"], int(state["sync_until_timestamp"])
-        call(sock, Cmd.SYNC_NOTIFY, wire.SYNC.pack(pad(source), until))
+        with self.lock:
+            save_values(self.data / ".data_init_flag", {"storage_join_time": self.joined})
 
     def _beat(self, sock) -> None:
         spaces = [(s.f_frsize, s.f_blocks, s.f_bavail) for s in map(os.statvfs, self.store.paths)]
@@ -116,16 +117,13 @@ class Storage(Daemon):
     def _hear(self, news: bytes) -> None:
         """Take over what a tracker says of the members; each gets a thread that sends it our files."""
         skipped = bin((news or b"\0")[0] & 3).count("1")  # who is the new tracker leader, or trunk server
-        for status, _port, _id, ip in list(wire.BRIEF.iter_unpack(news[1:]))[skipped:]:
-            if text(ip) == self.id:
-                self.status = status
-                continue
+        told = list(wire.BRIEF.iter_unpack(news[1:]))[skipped:]
+        for ip, status in [(text(ip), status) for status, _port, _id, ip in told if text(ip) != self.id]:
             with self.lock:
-                peer = self.peers.get(text(ip))
-                if peer is None or not peer.is_alive():
-                    peer = self.peers[text(ip)] = Replicator(self, text(ip))
-                    peer.start()
-                peer.status = status
+                if ip not in self.peers:
+                    self.peers[ip] = Replicator(self, ip)
+                    self.peers[ip].start()
+                self.peers[ip].status = status
 
     # What clients ask
 
@@ -181,16 +179,13 @@ class Storage(Daemon):
         self.binlog.append(timestamp, operation, name)
         return b""
 
-    def do_sync_create(self, connection, body: bytes, operation: str = "c") -> bytes:
+    def do_sync_create(self, connection, body: bytes) -> bytes:
         length, size, timestamp = struct.unpack(">qqi", body[:20])
         name, path = self._named(body[20 : 36 + length])
-        if operation == "c" and path.exists() and path.stat().st_size == size:
+        if path.exists() and path.stat().st_size == size:
             raise fail(errno.EEXIST)
         self.store.write(name, body[36 + length :])
-        return self._log_synced(connection, timestamp, operation, name)
-
-    def do_sync_update(self, connection, body: bytes) -> bytes:
-        return self.do_sync_create(connection, body, "u")
+        return self._log_synced(connection, timestamp, "c", name)
 
     def do_sync_delete(self, connection, body: bytes) -> bytes:
         name, path = self._named(body[4:])

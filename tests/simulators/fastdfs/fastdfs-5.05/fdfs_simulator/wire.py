@@ -3,8 +3,6 @@
 Integers are big-endian, strings are padded with NUL. Errors travel as Linux errno values and come out as `OSError`.
 """
 
-from __future__ import annotations
-
 import base64
 import enum
 import os
@@ -15,18 +13,16 @@ from collections import namedtuple
 
 HEADER = struct.Struct(">qBB")  # body length, command, status
 BRIEF = struct.Struct(">bi16s16s")  # status, port, storage id, address
-SYNC = struct.Struct(">16sq")  # source storage id, until when its old files are sent
 GROUP = struct.Struct(">17s11q")
 STORAGE = struct.Struct(">b16s16s128s16s6s10q348sb")
 STAT = struct.Struct(">3i42q")  # the values of STAT_NAMES
 JOIN = struct.Struct(">17s7q6s128s2bq")  # the values of Join, then 22 bytes for each tracker
-_NAMES = (
-    "group port http_port path_count subdirs priority join_time up_time version domain first status count"
+Join = namedtuple(
+    "Join", "group port http paths subdirs priority joined up version domain first status count"
 )
-Join = namedtuple("Join", _NAMES)
 
-_CHANGES = ("upload", "append", "modify", "truncate", "set_meta", "delete", "download", "get_meta")
-_COUNTED = [f"{kind}_count" for kind in (*_CHANGES, "create_link", "delete_link")]
+_KINDS = "upload append modify truncate set_meta delete download get_meta create_link delete_link"
+_COUNTED = [f"{kind}_count" for kind in _KINDS.split()]
 _COUNTED += [f"{kind}_bytes" for kind in ("upload", "append", "modify", "download", "sync_in", "sync_out")]
 _COUNTED += [f"file_{kind}_count" for kind in ("open", "read", "write")]
 STAT_NAMES = [f"connection.{kind}_count" for kind in ("alloc", "current", "max")]
@@ -38,10 +34,10 @@ class Cmd(enum.IntEnum):
     """Command bytes. NAME is answered by the method `do_name` of a daemon."""
 
     REPORT_SERVER_ID, UPLOAD, DELETE, DOWNLOAD, FILE_INFO, RESPONSE = 9, 11, 12, 14, 22, 100
-    SYNC_CREATE, SYNC_DELETE, SYNC_UPDATE, TRACKER_STATUS, GET_SERVER_ID, PARAMETERS = 16, 17, 18, 64, 70, 75
+    SYNC_CREATE, SYNC_DELETE, TRACKER_STATUS, GET_SERVER_ID, PARAMETERS = 16, 17, 64, 70, 75
     REPORT_STATUS, CHANGELOG, JOIN, QUIT, BEAT, DISK_USAGE, REPLICA_CHANGE = 76, 77, 81, 82, 83, 84, 85
     SYNC_SRC_REQ, SYNC_DEST_REQ, SYNC_NOTIFY, SYNC_REPORT, LIST_GROUPS, LIST_STORAGES = 86, 87, 88, 89, 91, 92
-    DELETE_STORAGE, ACTIVE_TEST, STORE, FETCH, UPDATE, STORE_GROUP, FETCH_ALL = 93, 111, *range(101, 106)
+    ACTIVE_TEST, STORE, FETCH, UPDATE, STORE_GROUP = 111, *range(101, 105)
 
 
 class Status(enum.IntEnum):
@@ -123,7 +119,7 @@ class FileName(namedtuple("FileName", "source timestamp size crc")):
         return base64.b64encode(raw, b"-_").decode().rstrip("=")
 
     @classmethod
-    def decode(cls, name: str) -> FileName:
+    def decode(cls, name: str) -> "FileName":
         """From `M00/00/00/…` (with or without the group); raises `ValueError` when it is no file id."""
         raw = base64.b64decode(name.rsplit("/", 1)[-1][:27] + "=", b"-_", validate=True)
         if len(raw) != 20:

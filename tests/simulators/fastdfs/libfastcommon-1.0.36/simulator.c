@@ -1,1 +1,0 @@
-const char fastcommon_simulator[] = "SIMULATOR";
