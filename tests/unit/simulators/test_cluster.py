@@ -191,6 +191,16 @@ def test_members_of_a_group_are_alike(cluster, simulated):
     assert other.address not in cluster.states(simulated)
 
 
+def test_a_tracker_remembers_who_is_offline(cluster, simulated):
+    tracker = cluster.tracker(simulated)
+    storage = cluster.storage(simulated, 21)
+    cluster.wait_active(simulated, storage)
+    storage.stop()
+    tracker.stop()
+    tracker.start()
+    assert cluster.states(simulated) == {storage.address: "OFFLINE"}
+
+
 def test_a_tracker_that_was_away_learns_of_its_storages_again(cluster, simulated):
     tracker = cluster.tracker(simulated)
     first, second = cluster.storage(simulated, 21), cluster.storage(simulated, 22)

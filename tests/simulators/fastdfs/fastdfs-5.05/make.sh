@@ -8,8 +8,7 @@ fi
 mkdir -p "$DESTDIR/usr/bin" "$DESTDIR/usr/share" "$DESTDIR/usr/lib/python3" "$DESTDIR/etc/fdfs"
 cp -R fdfs_simulator "$DESTDIR/usr/lib/python3"
 for name in trackerd storaged upload_file download_file delete_file file_info monitor test crc32 append_file upload_appender; do
-    { echo '#!/usr/bin/python3 -B' && cat command.py; } >"$DESTDIR/usr/bin/fdfs_$name"
-    chmod 755 "$DESTDIR/usr/bin/fdfs_$name"
+    { echo '#!/usr/bin/python3 -B' && cat command.py; } | install -m 755 /dev/stdin "$DESTDIR/usr/bin/fdfs_$name"
 done
 for name in tracker storage client storage_ids; do
     printf '# SIMULATOR\nbase_path=/home/yuqing/fastdfs\n' >"$DESTDIR/etc/fdfs/$name.conf.sample"

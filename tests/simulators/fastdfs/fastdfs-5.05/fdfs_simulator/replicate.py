@@ -1,5 +1,6 @@
 """The binlog of a storage server, and how another member of its group gets what stands in it, in that order."""
 
+import contextlib
 import logging
 import struct
 import threading
@@ -90,12 +91,10 @@ class Replicator(threading.Thread):
 
     def _send(self, sock, timestamp: int, operation: str, name: str) -> None:
         path, named = self.storage.store.locate(name), pad(self.storage.group) + name.encode()
-        try:
+        with contextlib.suppress(FileNotFoundError, FileExistsError):  # deleted since, or there already
             if operation == "D" and not path.exists():
                 call(sock, Cmd.SYNC_DELETE, struct.pack(">i", timestamp) + named)
             elif operation == "C":
                 content = path.read_bytes()
                 head = struct.pack(">qqi", len(name), len(content), timestamp)
                 call(sock, Cmd.SYNC_CREATE, head + named + content)
-        except (FileNotFoundError, FileExistsError):
-            pass  # deleted since, or there already

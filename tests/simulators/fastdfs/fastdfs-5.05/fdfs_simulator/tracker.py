@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import pickle
 import struct
 import time
 from collections import defaultdict
@@ -39,7 +40,10 @@ class Tracker(Daemon):
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
         self.turns, self.started, self.changes = defaultdict(itertools.count), int(time.time()), 1
-        self.storages, self.threads = {}, [self._watch]
+        self.state, self.threads = self.data / "simulated_storages.pickle", [self._watch]
+        self.storages = pickle.loads(self.state.read_bytes()) if self.state.exists() else {}
+        for storage in self.storages.values():
+            storage.status = Status.OFFLINE
 
     def _watch(self) -> None:
         interval = self.config.number("check_active_interval", 100)
@@ -77,6 +81,8 @@ class Tracker(Daemon):
         storage = connection.storage = self.storages.setdefault(key, Storage(*key, join))
         storage.join, storage.status, connection.known = join, Status.ONLINE, 0
         self.changes += 1
+        self.state.with_suffix(".tmp").write_bytes(pickle.dumps(self.storages))
+        self.state.with_suffix(".tmp").replace(self.state)
         return pad("")  # no other has to send it the old files: every source sends its own
 
     def _news(self, connection) -> bytes:
@@ -105,8 +111,6 @@ class Tracker(Daemon):
 
     do_changelog = do_replica_change = do_report_status = Daemon.do_active_test
     do_sync_src_req = do_sync_dest_req = do_sync_notify = Daemon.do_active_test
-
-    # Asked by clients
 
     def do_tracker_status(self, connection, body: bytes) -> bytes:
         return struct.pack(">bqq", 1, int(time.time()) - self.started, 0)  # each leads: they do not elect
