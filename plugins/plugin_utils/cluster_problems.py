@@ -297,8 +297,8 @@ def overruled(
     """A sentence for each of the ``handed`` variables that the inventory sets, although a playbook's value would win."""
     setters = {name: [host for host in hosts if name in hostvars[host]] for name in handed}
     return [
-        f"{name} is set for {', '.join(those)}, and this playbook hands {name} to its role itself: remove it from the inventory, "
-        "an image_cluster_* variable decides it (roles/image_cluster/README.md)."
+        f"{name} is set for {', '.join(those)}, and this playbook hands {name} to its role itself: remove it from the inventory "
+        "(roles/image_cluster/README.md has the variables that decide)."
         for name, those in setters.items()
         if those
     ]
