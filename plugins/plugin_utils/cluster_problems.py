@@ -87,7 +87,8 @@ def _groups(settings: Settings, roles: Mapping[str, Sequence[str]]) -> Iterator[
 def _vips(settings: Settings, found: Members, directors: Sequence[str]) -> Iterator[str]:
     vips = settings["vips"]
     if not isinstance(vips, (list, tuple)) or not vips:
-        yield "image_cluster_vips is missing: write the list of addresses that readers use, for example [192.168.10.251]."
+        what = f"{vips!r}, which is no list" if vips else "missing"
+        yield f"image_cluster_vips is {what}: write the list of addresses that readers use, for example [192.168.10.251]."
         return
     owners = {
         str(as_ip(each)): f"the own address of {name}"

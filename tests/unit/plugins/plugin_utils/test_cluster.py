@@ -58,7 +58,7 @@ def test_a_sound_inventory_has_no_problem():
     ("settings", "words"),
     [
         ({"vips": []}, "image_cluster_vips is missing"),
-        ({"vips": "10.0.0.100"}, "image_cluster_vips is missing: write the list"),
+        ({"vips": "10.0.0.100"}, "image_cluster_vips is '10.0.0.100', which is no list: write the list"),
         ({"vips": ["10.0.0.300"]}, "'10.0.0.300', which is no IP address"),
         ({"vips": ["10.0.0.100/24"]}, "without a prefix length"),
         ({"vips": ["10.0.0.2"]}, "The VIP 10.0.0.2 is the own address of image1"),
