@@ -103,6 +103,7 @@ def members(
         if "image_cluster_address" not in host and as_ip(address) is None:
             address = (facts.get("default_ipv4") or {}).get("address", "")
         paths = host.get("fastdfs_storage_paths")
+        tracker_settings = host.get("fastdfs_tracker_extra_settings")
         found[name] = {
             "address": str(address),
             "address6": str((facts.get("default_ipv6") or {}).get("address", "")),
@@ -121,7 +122,8 @@ def members(
             "ssh_port": whole(host.get("ansible_port")),
             "tracker_switches": [
                 name
-                for name, value in (host.get("fastdfs_tracker_extra_settings") or {}).items()
+                # What is no mapping, its role refuses.
+                for name, value in (tracker_settings if isinstance(tracker_settings, Mapping) else {}).items()
                 if str(value).lower() in ("true", "yes", "on", "1")
             ],
             "priority": whole(host.get("image_cluster_director_priority")),

@@ -351,6 +351,12 @@ def test_what_cannot_be_shipped_is_not_promised(name):
     assert said(hostvars={"tracker1": switched}) == []
 
 
+@pytest.mark.parametrize("settings", [None, "", "use_trunk_file=true", ["use_trunk_file"]])
+def test_a_role_s_argument_of_another_type_is_left_to_the_role(settings):
+    hostvars = {"tracker1": {"ansible_host": "10.0.0.4", "fastdfs_tracker_extra_settings": settings}}
+    assert said(hostvars=hostvars) == []
+
+
 def test_storages_and_backups_know_each_other_s_keys():
     groups = GROUPS | {"fastdfs_backups": ["backup1"]}
     hosts = HOSTVARS | {"backup1": {"ansible_host": "10.0.0.5", "ansible_port": 2222}}
