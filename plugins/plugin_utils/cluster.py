@@ -102,6 +102,7 @@ def members(
         address = host.get("image_cluster_address") or host.get("ansible_host") or name
         if "image_cluster_address" not in host and as_ip(address) is None:
             address = (facts.get("default_ipv4") or {}).get("address", "")
+        links = [_link(facts, each) for each in facts.get("interfaces", [])]
         paths = host.get("fastdfs_storage_paths")
         tracker_settings = host.get("fastdfs_tracker_extra_settings")
         found[name] = {
@@ -110,6 +111,7 @@ def members(
             "group": str(host.get("fastdfs_storage_group") or "group1"),
             "paths": ["/data/fastdfs"] if paths is None else paths,
             "addresses": sorted(facts.get("all_ipv4_addresses", [])),
+            "own": own_addresses(links),
             "gateways": [
                 facts[key]["gateway"]
                 for key in ("default_ipv4", "default_ipv6")
@@ -127,7 +129,7 @@ def members(
                 if str(value).lower() in ("true", "yes", "on", "1")
             ],
             "priority": whole(host.get("image_cluster_director_priority")),
-            "networks": networks_of([_link(facts, each) for each in facts.get("interfaces", [])]),
+            "networks": networks_of(links),
             "vip_networks": vip_networks(host.get("image_cluster_vip_interface"), facts),
         }
     return found
@@ -143,6 +145,20 @@ def _link(facts: Mapping[str, Any], interface: str) -> Mapping[str, Any]:
     """The facts of ``interface``, whose name the setup module gives with some of its signs replaced."""
     names = (interface, interface.replace("-", "_"), re.sub(r"[-.:]", "_", interface))
     return next((facts[name] for name in names if facts.get(name)), {})
+
+
+def own_addresses(links: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The addresses of interfaces' facts that have a network: a VIP that a host carries stands alone (/32 or /128)."""
+    ipv4 = [
+        each["address"]
+        for link in links
+        for each in [*([link["ipv4"]] if link.get("ipv4") else []), *link.get("ipv4_secondaries", [])]
+        if each["netmask"] != "255.255.255.255"
+    ]
+    ipv6 = [
+        each["address"] for link in links for each in link.get("ipv6", []) if str(each["prefix"]) != "128"
+    ]
+    return sorted({*ipv4, *ipv6})
 
 
 def networks_of(links: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -93,7 +93,8 @@ def _vips(settings: Settings, found: Members, directors: Sequence[str]) -> Itera
     owners = {
         str(as_ip(each)): f"the own address of {name}"
         for name, member in found.items()
-        for each in (member["address"], member["address6"])
+        # A director may carry a VIP that somebody gave it by hand, with its network.
+        for each in (member["address"], member["address6"], *(() if name in directors else member["own"]))
         if each
     }
     gateways = {str(as_ip(each)): name for name, member in found.items() for each in member["gateways"]}

@@ -337,6 +337,30 @@ def test_a_backup_host_is_nothing_else():
     assert "tracker1 is in fastdfs_backups and in fastdfs_trackers, fastdfs_clients: " in sentence
 
 
+def with_second(netmask: str, prefix: str) -> dict:
+    """The facts of a host that has 10.0.0.100 and fd00::100 beside its own addresses."""
+    second = {"address": "10.0.0.100", "network": "10.0.0.0", "netmask": netmask}
+    eth0 = ETH0["eth0"] | {
+        "ipv4_secondaries": [second],
+        "ipv6": [{"address": "fd00::100", "prefix": prefix}],
+    }
+    addresses = ["10.0.0.9", "10.0.0.2", "10.0.0.100"]
+    return ETH0 | {"interfaces": ["eth0"], "eth0": eth0, "all_ipv4_addresses": addresses}
+
+
+@pytest.mark.parametrize("vip", ["10.0.0.100", "fd00::100"])
+def test_a_vip_is_none_of_a_server_s_further_addresses(vip):
+    image1 = {"image1": {"ansible_host": "10.0.0.2", "ansible_facts": with_second("255.255.255.0", "64")}}
+    assert f"The VIP {vip} is the own address of image1" in said({"vips": [vip]}, image1)[0]
+
+
+def test_a_vip_that_stands_already_is_no_own_address():
+    alone = {"image1": {"ansible_host": "10.0.0.2", "ansible_facts": with_second("255.255.255.255", "128")}}
+    assert said(hostvars=alone) == []
+    director = with_second("255.255.255.0", "64") | {"all_ipv4_addresses": ["10.0.0.1"]}
+    assert said(hostvars={"director1": {"ansible_host": "10.0.0.1", "ansible_facts": director}}) == []
+
+
 @pytest.mark.parametrize("name", ["use_trunk_file", "use_storage_id"])
 def test_what_cannot_be_shipped_is_not_promised(name):
     groups = {"fastdfs_backups": ["backup1"]}
