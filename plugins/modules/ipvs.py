@@ -27,10 +27,10 @@ requirements:
 options:
   services:
     description:
-      - Virtual services. Values of the type raw are numbers, or yes or no. What is wrong with one is said with the service and the real server
-        that it belongs to.
-    type: list
-    elements: dict
+      - A list of mappings, the virtual services. What is wrong with one is said with the service, the real server and the field.
+      - Takes what M(imageops.lvs_fastdfs.ipvs_info) returns as RV(imageops.lvs_fastdfs.ipvs_info#module:services) as it is. The counters in
+        it are passed over.
+    type: raw
     default: []
     suboptions:
       address:
@@ -42,7 +42,7 @@ options:
         description:
           - Port, V(0) to V(65535). Required with O(services[].address).
           - V(0) stands for every port and needs O(services[].persistence_timeout).
-        type: raw
+        type: int
       protocol:
         description:
           - V(tcp), V(udp) or V(sctp). V(tcp) when left out. Goes with O(services[].address).
@@ -50,7 +50,7 @@ options:
       fwmark:
         description:
           - Firewall mark, V(1) to V(4294967295), instead of address, port and protocol.
-        type: raw
+        type: int
       family:
         description:
           - V(ipv4) or V(ipv6), for O(services[].fwmark) only. V(ipv4) when left out.
@@ -70,7 +70,7 @@ options:
       persistence_timeout:
         description:
           - Seconds for which a client stays with its real server. Left out, the service is not persistent.
-        type: raw
+        type: int
       persistence_netmask:
         description:
           - Prefix length that groups clients for persistence, or a dotted mask that is none, such as V(255.0.255.0).
@@ -83,7 +83,7 @@ options:
       one_packet:
         description:
           - V(true) schedules each datagram by itself. For O(services[].protocol=udp) and O(services[].fwmark).
-        type: raw
+        type: bool
         default: false
       state:
         description:
@@ -105,7 +105,7 @@ options:
               - Port of the real server, the service's when left out, V(0) for a O(services[].fwmark).
               - Only O(services[].servers[].forward=nat) and firewall marks can have another one than the service's; for others the
                 service's port is taken, as ipvsadm does.
-            type: raw
+            type: int
           forward:
             description:
               - V(dr) for direct routing, V(tunnel) or V(nat).
@@ -114,17 +114,17 @@ options:
           weight:
             description:
               - V(0) to V(65535). V(0) is drained, it gets no new connections.
-            type: raw
+            type: int
             default: 1
           upper_threshold:
             description:
               - Connections beyond which the real server gets no new ones. V(0) for no limit.
-            type: raw
+            type: int
             default: 0
           lower_threshold:
             description:
               - Connections below which it gets new ones again. At most O(services[].servers[].upper_threshold).
-            type: raw
+            type: int
             default: 0
           tunnel_type:
             description:
@@ -133,7 +133,7 @@ options:
           tunnel_port:
             description:
               - UDP port. Required with O(services[].servers[].tunnel_type=gue), and only there.
-            type: raw
+            type: int
           tunnel_checksum:
             description:
               - V(none), V(checksum) (gue and gre) or V(remote) (gue). V(none) when left out.
@@ -163,23 +163,22 @@ options:
     default: none
   timeouts:
     description:
-      - Connection timeouts in seconds, V(1) to V(2678400). Those left out are not touched.
-    type: dict
+      - A mapping, the connection timeouts in seconds, V(1) to V(2678400). Those left out are not touched.
+    type: raw
     suboptions:
       tcp:
         description: For established TCP connections.
-        type: raw
+        type: int
       tcp_fin:
         description: For TCP connections after a FIN.
-        type: raw
+        type: int
       udp:
         description: For UDP.
-        type: raw
+        type: int
   sync_daemons:
     description:
-      - Connection sync daemons, at most one of each role. Left out, they are not touched. An empty list stops them.
-    type: list
-    elements: dict
+      - A list of mappings, the connection sync daemons, at most one of each role. Left out, they are not touched. An empty list stops them.
+    type: raw
     suboptions:
       role:
         description:
@@ -192,7 +191,7 @@ options:
         required: true
       sync_id:
         description: Number from V(0) to V(255) that tells clusters apart.
-        type: raw
+        type: int
         default: 0
 attributes:
   check_mode:
@@ -314,40 +313,6 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run impo
     reconcile,
 )
 
-# Values are checked by desired() and policy(), whose messages name the service: so there are no choices here.
-SERVER_SPEC = {
-    "address": {"type": "str"},
-    "port": {"type": "raw"},
-    "forward": {"type": "str", "default": "dr"},
-    "weight": {"type": "raw", "default": 1},
-    "upper_threshold": {"type": "raw", "default": 0},
-    "lower_threshold": {"type": "raw", "default": 0},
-    "tunnel_type": {"type": "str"},
-    "tunnel_port": {"type": "raw"},
-    "tunnel_checksum": {"type": "str"},
-}
-SERVICE_SPEC = {
-    "address": {"type": "str"},
-    "port": {"type": "raw"},
-    "protocol": {"type": "str"},
-    "fwmark": {"type": "raw"},
-    "family": {"type": "str"},
-    "scheduler": {"type": "str", "default": "wlc"},
-    "scheduler_flags": {"type": "list", "elements": "str", "default": []},
-    "persistence_timeout": {"type": "raw"},
-    "persistence_netmask": {"type": "raw"},
-    "persistence_engine": {"type": "str"},
-    "one_packet": {"type": "raw", "default": False},
-    "state": {"type": "str", "default": "present"},
-    "servers": {"type": "list", "elements": "dict", "options": SERVER_SPEC},
-}
-DAEMON_SPEC = {
-    "role": {"type": "str", "required": True},
-    "interface": {"type": "str", "required": True},
-    "sync_id": {"type": "raw", "default": 0},
-}
-TIMEOUTS_SPEC = {"tcp": {"type": "raw"}, "tcp_fin": {"type": "raw"}, "udp": {"type": "raw"}}
-
 
 def _diff(module: AnsibleModule, outcome: Outcome) -> dict:
     if not module._diff:
@@ -358,12 +323,13 @@ def _diff(module: AnsibleModule, outcome: Outcome) -> dict:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "services": {"type": "list", "elements": "dict", "default": [], "options": SERVICE_SPEC},
+            # Raw, so that all that is in them is checked by desired(), whose messages name the service and the field.
+            "services": {"type": "raw", "default": []},
             "purge": {"type": "str", "choices": list(PURGE), "default": "none"},
             "purge_scope": {"type": "list", "elements": "str", "default": []},
             "keep_weights": {"type": "str", "choices": list(KEEP_WEIGHTS), "default": "none"},
-            "timeouts": {"type": "dict", "options": TIMEOUTS_SPEC},
-            "sync_daemons": {"type": "list", "elements": "dict", "options": DAEMON_SPEC},
+            "timeouts": {"type": "raw"},
+            "sync_daemons": {"type": "raw"},
         },
         supports_check_mode=True,
     )

@@ -32,10 +32,9 @@ options:
     required: true
   services:
     description:
-      - The virtual services in which it is meant. Left out, all those in which it stands.
+      - A list of mappings, the virtual services in which it is meant. Left out, all those in which it stands.
       - Takes RV(weights) of an earlier run, which gives every entry the weight that it had then.
-    type: list
-    elements: dict
+    type: raw
     suboptions:
       address:
         description: Virtual address. Give this and O(services[].port), or O(services[].fwmark).
@@ -67,10 +66,10 @@ options:
     default: drained
   weight:
     description:
-      - V(1) to V(65535), for O(state=active).
+      - A number from V(1) to V(65535), for O(state=active).
       - The kernel does not remember the weight that a drained server had. So one is required here or in O(services[].weight), unless
         the server has a weight already, which is left then.
-    type: int
+    type: raw
   wait:
     description:
       - V(active) waits for connections that the kernel counts as active. These are TCP connections that are being opened or
@@ -90,13 +89,13 @@ options:
     description:
       - Seconds to wait at most. V(0) looks once. A client that neither sends nor closes keeps its connection for 900 seconds after its
         last packet in the kernel's default.
-    type: float
+    type: raw
     default: 300
   poll_interval:
     description:
       - Seconds from one look to the next, at least V(0.1). Where a look takes long, because the table is large, the pause after it is ten
         times as long as the look was.
-    type: float
+    type: raw
     default: 1
   on_timeout:
     description:
@@ -211,17 +210,6 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.drain im
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.render import listing
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run import IpvsError, host
 
-# Values of services are checked by request(), whose messages name the service.
-PLACE_SPEC = {
-    "address": {"type": "str"},
-    "port": {"type": "int"},
-    "protocol": {"type": "str"},
-    "fwmark": {"type": "int"},
-    "family": {"type": "str"},
-    "server_port": {"type": "int"},
-    "weight": {"type": "int"},
-}
-
 
 def _diff(module: AnsibleModule, result: Result) -> dict:
     if not module._diff:
@@ -233,12 +221,13 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "server": {"type": "raw", "required": True},
-            "services": {"type": "list", "elements": "dict", "options": PLACE_SPEC},
+            # Raw, so that request() checks it, whose messages name the service and the field.
+            "services": {"type": "raw"},
             "state": {"type": "str", "choices": list(STATES), "default": "drained"},
-            "weight": {"type": "int"},
+            "weight": {"type": "raw"},
             "wait": {"type": "str", "choices": list(WAIT), "default": "active"},
-            "timeout": {"type": "float", "default": 300},
-            "poll_interval": {"type": "float", "default": 1},
+            "timeout": {"type": "raw", "default": 300},
+            "poll_interval": {"type": "raw", "default": 1},
             "on_timeout": {"type": "str", "choices": list(ON_TIMEOUT), "default": "fail"},
         },
         supports_check_mode=True,

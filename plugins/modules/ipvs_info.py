@@ -58,7 +58,7 @@ version:
 services:
   description:
     - Virtual services in the shape of the option O(imageops.lvs_fastdfs.ipvs#module:services), with the counters beside the settings.
-    - Without the counters, that option takes them as they are.
+    - That option takes them as they are, with the counters.
     - A service has the sums of C(active_connections) and C(inactive_connections) of its real servers.
   returned: success
   type: list

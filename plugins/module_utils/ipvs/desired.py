@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from . import model
 from .model import FWMARK, Server, Service, ServiceId, SyncDaemon
+from .render import COUNTERS
 
 SERVICE_FIELDS = frozenset(
     (
@@ -59,27 +60,32 @@ class InputError(ValueError):
 
 @dataclass(frozen=True)
 class Desired:
-    """The checked request. ``unmanaged`` are services whose real servers are not spoken of."""
+    """The checked request. ``unmanaged`` are services whose real servers are not spoken of.
+
+    ``leaving`` are those in ``absent``, with '' for a scheduler that was not named: what was is the kernel's to check.
+    """
 
     services: dict[ServiceId, Service] = field(default_factory=dict)
     absent: frozenset[ServiceId] = frozenset()
     unmanaged: frozenset[ServiceId] = frozenset()
     timeouts: dict[str, int] = field(default_factory=dict)
     sync_daemons: dict[str, SyncDaemon] | None = None
+    leaving: tuple[Service, ...] = ()
 
 
 def desired(services: list, timeouts: dict | None = None, sync_daemons: list | None = None) -> Desired:
     """Check a request in the shape of the ``ipvs`` module and return it as the model.
 
-    Raises InputError with every service, real server, timeout and daemon that is wrong.
+    The counters that ``ipvs_info`` puts beside the settings are passed over. Raises InputError with every service, real
+    server, timeout and daemon that is wrong.
     """
     problems: list[str] = []
     wanted: dict[ServiceId, Service] = {}
-    absent, unmanaged, seen = set(), set(), {}
-    for number, raw in enumerate(_collect(problems, "services", _entries, services) or []):
+    absent, unmanaged, leaving, seen = set(), set(), [], {}
+    for number, raw in enumerate(_collect(problems, "services", entries, services) or []):
         where = f"services[{number}]{label(raw)}"
         try:
-            _known(raw, SERVICE_FIELDS)
+            known(raw, SERVICE_FIELDS, COUNTERS)
             name = service_id(raw)
             if name in seen:
                 raise ValueError(f"address or fwmark: the same service as services[{seen[name]}]")
@@ -87,19 +93,20 @@ def desired(services: list, timeouts: dict | None = None, sync_daemons: list | N
             if _choice(raw, "state", ("present", "absent"), "present") == "absent":
                 # Its name is all that is needed; what else is said must make sense all the same.
                 timeout = raw.get("persistence_timeout") or (1 if name.port == 0 else None)
-                _service(name, {**raw, "persistence_timeout": timeout}, where, problems)
+                service = _service(name, {**raw, "persistence_timeout": timeout}, where, problems)
                 absent.add(name)
+                leaving.append(replace(service, scheduler=raw.get("scheduler") or ""))
                 continue
             wanted[name] = _service(name, raw, where, problems)
             if raw.get("servers") is None:
                 unmanaged.add(name)
         except ValueError as error:
             problems.append(f"{where}: {error}")
-    clocks = _collect(problems, "timeouts", _timeouts, timeouts or {})
+    clocks = _collect(problems, "timeouts", _timeouts, {} if timeouts is None else timeouts)
     daemons = None if sync_daemons is None else _sync_daemons(sync_daemons, problems)
     if problems:
         raise InputError(problems)
-    return Desired(wanted, frozenset(absent), frozenset(unmanaged), clocks, daemons)
+    return Desired(wanted, frozenset(absent), frozenset(unmanaged), clocks, daemons, tuple(leaving))
 
 
 @lru_cache(maxsize=65536)
@@ -148,17 +155,18 @@ def _collect(problems: list[str], where: str, check, raw):
         return None
 
 
-def _entries(value) -> list:
+def entries(value) -> list:
     """The entries of a list, or of whatever else a template makes that can be gone through; not letters, not keys."""
     if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__iter__"):
         raise ValueError(f"must be a list, not {value!r}")
     return list(value)
 
 
-def _known(raw, fields: frozenset[str]) -> None:
+def known(raw, fields: frozenset[str], others: tuple[str, ...] = ()) -> None:
+    """Raise ValueError unless this is a mapping of these fields. ``others`` may be there as well, and are not advertised."""
     if not isinstance(raw, dict):
         raise ValueError(f"must be a mapping, not {raw!r}")
-    unknown = sorted(set(raw) - fields)
+    unknown = sorted(str(name) for name in set(raw) - fields - set(others))
     if unknown:
         raise ValueError(
             "{}: no such field; there are {}".format(", ".join(unknown), ", ".join(sorted(fields)))
@@ -185,8 +193,10 @@ def _word(raw: dict, name: str, default: str) -> str:
 
 def _address(raw: dict, name: str = "address") -> str:
     value = raw.get(name)
-    if not isinstance(value, str) or not value:
+    if value in (None, ""):
         raise ValueError(f"{name}: is required")
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: {value!r} is not an IP address")
     try:
         return canonical(value)
     except ValueError as error:
@@ -227,7 +237,7 @@ def _service(name: ServiceId, raw: dict, where: str, problems: list[str]) -> Ser
         raise ValueError("one_packet: goes with protocol udp or with fwmark only")
     flags = _flags(scheduler, raw.get("scheduler_flags") or [])
     servers: dict[model.ServerId, Server] = {}
-    listed = _collect(problems, f"{where}: servers", _entries, raw.get("servers") or [])
+    listed = _collect(problems, f"{where}: servers", entries, raw.get("servers") or [])
     for number, raw_server in enumerate(listed or []):
         label = raw_server.get("address") if isinstance(raw_server, dict) else raw_server
         try:
@@ -280,7 +290,7 @@ def _flags(scheduler: str, flags) -> tuple[str, ...]:
 
 
 def _server(service: ServiceId, raw: dict) -> Server:
-    _known(raw, SERVER_FIELDS)
+    known(raw, SERVER_FIELDS, COUNTERS)
     address = _address(raw)
     family = model.family_of(address)
     ip = ipaddress.ip_address(address)
@@ -326,7 +336,7 @@ def _tunnel(forward: str, raw: dict) -> tuple[str, int, str]:
 
 
 def _timeouts(raw: dict) -> dict[str, int]:
-    _known(raw, frozenset(model.Timeouts._fields))
+    known(raw, frozenset(model.Timeouts._fields))
     return {
         name: integer(raw, name, 1, model.MAX_TIMEOUT)
         for name in model.Timeouts._fields
@@ -336,7 +346,7 @@ def _timeouts(raw: dict) -> dict[str, int]:
 
 def _sync_daemons(raws: list, problems: list[str]) -> dict[str, SyncDaemon]:
     daemons: dict[str, SyncDaemon] = {}
-    for number, raw in enumerate(raws):
+    for number, raw in enumerate(_collect(problems, "sync_daemons", entries, raws) or []):
         daemon = _collect(problems, f"sync_daemons[{number}]", _sync_daemon, raw)
         if daemon and daemon.role in daemons:
             problems.append(f"sync_daemons[{number}]: role: there can be only one {daemon.role}")
@@ -346,7 +356,7 @@ def _sync_daemons(raws: list, problems: list[str]) -> dict[str, SyncDaemon]:
 
 
 def _sync_daemon(raw: dict) -> SyncDaemon:
-    _known(raw, DAEMON_FIELDS)
+    known(raw, DAEMON_FIELDS)
     if raw.get("role") is None:
         raise ValueError("role: is required")
     interface = raw.get("interface")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, NamedTuple
 
 from . import model
-from .desired import InputError, canonical, integer, label, service_id
+from .desired import InputError, canonical, entries, integer, known, label, service_id
 from .model import FWMARK, Server, ServerId, Service, ServiceId, Table
 from .parse import Listing, Subject
 from .plan import Step, describe, plan
@@ -26,6 +26,7 @@ from .run import NOT_INSTALLED, Host, Ipvsadm, IpvsError, read, write
 STATES = ("drained", "active")
 WAIT = ("active", "all", "none")
 ON_TIMEOUT = ("fail", "leave")
+PLACE_FIELDS = frozenset(("address", "port", "protocol", "fwmark", "family", "server_port", "weight"))
 READ_CONNECTIONS = "-L -n -c\n"
 MIN_INTERVAL = 0.1  # seconds
 # A pause is at least so many times as long as the reading before it, whatever the table's size: a director has other work.
@@ -110,24 +111,28 @@ def request(params: dict) -> Request:
     except ValueError as error:
         problems.append(f"server: {error}")
     for name, low in (("timeout", 0), ("poll_interval", MIN_INTERVAL)):
-        checked[name] = params[name]
-        if not low <= params[name] <= model.MAX_TIMEOUT:  # false for nan, too
-            problems.append(
-                f"{name}: must be seconds from {low} to {model.MAX_TIMEOUT}, not {params[name]!r}"
-            )
-    if active:
         try:
-            checked["weight"] = _weight(params)
+            checked[name] = _seconds(params[name], low)
         except ValueError as error:
-            problems.append(str(error))
+            problems.append(f"{name}: {error}")
+    try:
+        checked["weight"] = _weight(params, active)
+    except ValueError as error:
+        problems.append(str(error))
     places = []
-    for number, raw in enumerate(params["services"] or []):
+    try:
+        named = None if params["services"] is None else entries(params["services"])
+    except ValueError as error:
+        named = None
+        problems.append(f"services: {error}")
+    for number, raw in enumerate(named or []):
         try:
+            known(raw, PLACE_FIELDS)
             port = None if raw.get("server_port") is None else integer(raw, "server_port", 0, model.MAX_PORT)
-            places.append(Place(service_id(raw), port, _weight(raw) if active else None))
+            places.append(Place(service_id(raw), port, _weight(raw, active)))
         except ValueError as error:
             problems.append(f"services[{number}]{label(raw)}: {error}")
-    if params["services"] == []:
+    if named == []:
         # An empty list is what a filter leaves that found nothing: it must not mean everything.
         problems.append("services: is empty; leave it out to mean every service in which the server stands")
     if problems:
@@ -135,8 +140,22 @@ def request(params: dict) -> Request:
     return Request(places=tuple(places), **checked)
 
 
-def _weight(raw: dict) -> int | None:
-    return None if raw.get("weight") is None else integer(raw, "weight", 1, model.MAX_WEIGHT)
+def _weight(raw: dict, active: bool) -> int | None:
+    """The weight for an active server. It means nothing to a drain, which takes what an earlier run returned, 0 included."""
+    if raw.get("weight") is None:
+        return None
+    weight = integer(raw, "weight", int(active), model.MAX_WEIGHT)
+    return weight if active else None
+
+
+def _seconds(value, low: float) -> float:
+    try:
+        seconds = float("nan" if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        seconds = float("nan")
+    if not low <= seconds <= model.MAX_TIMEOUT:  # false for nan, too
+        raise ValueError(f"must be seconds from {low} to {model.MAX_TIMEOUT}, not {value!r}")
+    return seconds
 
 
 def _server(raw) -> tuple[str, int | None]:

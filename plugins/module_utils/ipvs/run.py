@@ -139,8 +139,9 @@ def reconcile(host: Host, wanted: Desired, rules: Policy, check: bool = False) -
         before = read(host.ipvsadm).table()
     after, steps = _next(before, wanted, rules)
     if check or not steps:
-        if check:
-            _refuse_missing(host.offered(), before, after)
+        # What the kernel has is only looked up here: to ask it would load or write something.
+        if check or wanted.leaving:
+            _refuse_missing(host.offered(), before, after, wanted)
         return Outcome(before, after, steps, warnings)
     if host.ipvsadm is None:
         raise IpvsError(NOT_INSTALLED, steps)
@@ -149,7 +150,7 @@ def reconcile(host: Host, wanted: Desired, rules: Policy, check: bool = False) -
         after, steps = _next(before, wanted, rules)
         if not steps:
             return Outcome(before, after, steps, warnings)
-    _probe(host.ipvsadm, host.offered(), before, after)
+    _probe(host.ipvsadm, host.offered(), before, after, wanted)
     observed = _apply(host, before, after, steps, wanted)
     return Outcome(before, observed, steps, warnings)
 
@@ -180,21 +181,23 @@ def _why_unreadable(errors: str, status: int) -> str:
 
 def _needs(service: Service) -> list[tuple[str, str]]:
     """The parts of a service that are kernel modules of their own: the module's name after ``ip_vs_``, and the field."""
-    needs = [(service.scheduler, "scheduler")]
+    needs = [(service.scheduler, "scheduler")] if service.scheduler else []
     if service.persistence_engine:
         needs.append(("pe_" + service.persistence_engine, "persistence_engine"))
     return needs
 
 
-def _unproven(names: frozenset[str] | None, before: Table, after: Table) -> list[tuple[Service, str]]:
-    """Changed services and their fields for which nothing shows that the kernel has the module."""
+def _unproven(
+    names: frozenset[str] | None, before: Table, after: Table, wanted: Desired
+) -> list[tuple[Service, str]]:
+    """Services that are to change or go, and their fields for which nothing shows that the kernel has the module."""
     proven = {name for name in names or () if name not in NO_SCHEDULERS}
     for service in before.services.values():
         proven.update(name for name, _field in _needs(service))
     changed = planning.changed_services(before, after)
     return [
         (service, what)
-        for service in changed
+        for service in [*changed, *wanted.leaving]
         for name, what in _needs(service)
         if name not in proven or (what == "scheduler" and name.startswith("pe_"))
     ]
@@ -215,14 +218,16 @@ def _refuse(found: list[tuple[Service, str]], names: frozenset[str] | None) -> N
         raise InputError(problems)
 
 
-def _refuse_missing(names: frozenset[str] | None, before: Table, after: Table) -> None:
+def _refuse_missing(names: frozenset[str] | None, before: Table, after: Table, wanted: Desired) -> None:
     if names:
-        _refuse(_unproven(names, before, after), names)
+        _refuse(_unproven(names, before, after, wanted), names)
 
 
-def _probe(ipvsadm: Ipvsadm, names: frozenset[str] | None, before: Table, after: Table) -> None:
+def _probe(
+    ipvsadm: Ipvsadm, names: frozenset[str] | None, before: Table, after: Table, wanted: Desired
+) -> None:
     """Ask the kernel for schedulers and engines that nothing else vouches for, with services of marks nobody has."""
-    unproven = _unproven(names, before, after)
+    unproven = _unproven(names, before, after, wanted)
     if not unproven:
         return
     trials = {}
@@ -238,7 +243,7 @@ def _probe(ipvsadm: Ipvsadm, names: frozenset[str] | None, before: Table, after:
                 trials[trial] = Service(name, service.scheduler)
             else:
                 vouched = (service, "scheduler") not in unproven
-                scheduler = service.scheduler if vouched else DEFAULT_SCHEDULER
+                scheduler = (service.scheduler if vouched else "") or DEFAULT_SCHEDULER
                 trials[trial] = Service(name, scheduler, (), 60, 32, service.persistence_engine)
     lines = [service_line("-A", service) for service in trials.values()]
     lines += READ

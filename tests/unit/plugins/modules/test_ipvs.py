@@ -8,6 +8,12 @@ from __future__ import annotations
 import copy
 
 import pytest
+import yaml
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.desired import (
+    DAEMON_FIELDS,
+    SERVER_FIELDS,
+    SERVICE_FIELDS,
+)
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.render import COUNTERS
 from ansible_collections.imageops.lvs_fastdfs.plugins.modules import ipvs, ipvs_drain, ipvs_info
 from fake_ipvsadm import Connection, FakeIpvsadm
@@ -186,12 +192,13 @@ def test_info_has_the_shape_of_ipvs_and_the_counters(call):
         for entry in [service, *service["servers"]]
     ]
     assert counted == [(1, 2), (1, 2), (0, 0), (0, 0), (0, 0)]
+    given_back = {name: info[name] for name in ("services", "timeouts", "sync_daemons")}
+    assert call(ipvs, fake, purge="servers", **given_back)["plan"] == []
     for service in info["services"]:
         for entry in [service, *service["servers"]]:
             for counter in COUNTERS:
                 del entry[counter]
     assert sorted(info["services"], key=str) == sorted(done["services"], key=str)
-    assert call(ipvs, fake, services=info["services"], purge="servers")["changed"] is False
 
 
 @pytest.mark.parametrize(
@@ -248,6 +255,108 @@ def test_what_is_no_number_is_said_with_its_service_and_real_server(call, servic
     result = call(ipvs, FakeIpvsadm(), services=[WEB, entry])
     assert result["failed"] is True
     assert result["msg"].startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"services": 5}, "services: must be a list, not 5"),
+        ({"services": WEB}, "services: must be a list, not {'address'"),
+        ({"services": "192.0.2.1"}, "services: must be a list, not '192.0.2.1'"),
+        ({"services": [WEB, 5]}, "services[1]: must be a mapping, not 5"),
+        (
+            {"services": [{**WEB, "servers": 5}]},
+            "services[0] (tcp 192.0.2.1 port 80): servers: must be a list, not 5",
+        ),
+        (
+            {"services": [{**WEB, "servers": [5]}]},
+            "services[0] (tcp 192.0.2.1 port 80), servers[0] (5): must be a mapping, not 5",
+        ),
+        (
+            {"services": [{**WEB, "weight": 1, "ratio": 1}]},
+            "services[0] (tcp 192.0.2.1 port 80): ratio, weight: no such field; there are address, family, fwmark,",
+        ),
+        (
+            {"services": [{**WEB, "servers": [{"address": "10.0.0.1", "wight": 1}]}]},
+            "services[0] (tcp 192.0.2.1 port 80), servers[0] (10.0.0.1): wight: no such field; there are address, forward,",
+        ),
+        (
+            {"services": [{**WEB, "address": 12}]},
+            "services[0] (tcp 12 port 80): address: 12 is not an IP address",
+        ),
+        (
+            {"services": [{**WEB, "scheduler_flags": 5}]},
+            "services[0] (tcp 192.0.2.1 port 80): scheduler_flags: must be a list, not 5",
+        ),
+        ({"timeouts": 5}, "timeouts: must be a mapping, not 5"),
+        ({"timeouts": []}, "timeouts: must be a mapping, not []"),
+        ({"timeouts": {"icmp": 5}}, "timeouts: icmp: no such field; there are tcp, tcp_fin, udp"),
+        ({"sync_daemons": 5}, "sync_daemons: must be a list, not 5"),
+        ({"sync_daemons": [{"interface": "eth0"}]}, "sync_daemons[0]: role: is required"),
+        (
+            {"sync_daemons": [{"role": "chief", "interface": "eth0"}]},
+            "sync_daemons[0]: role: must be one of master, backup, not 'chief'",
+        ),
+    ],
+)
+def test_what_has_another_form_is_said_with_its_place(call, values, sentence):
+    result = call(ipvs, FakeIpvsadm(), **values)
+    assert result["failed"] is True
+    assert result["msg"].startswith(sentence)
+
+
+def test_every_field_is_documented():
+    options = yaml.safe_load(ipvs.DOCUMENTATION)["options"]
+    services = options["services"]["suboptions"]
+    assert set(services) == SERVICE_FIELDS
+    assert set(services["servers"]["suboptions"]) == SERVER_FIELDS
+    assert set(options["timeouts"]["suboptions"]) == {"tcp", "tcp_fin", "udp"}
+    assert set(options["sync_daemons"]["suboptions"]) == DAEMON_FIELDS
+
+
+GOES = {**WEB, "state": "absent"}
+
+
+@pytest.mark.parametrize("stands", [True, False])
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize(
+    ("service", "sentence"),
+    [
+        ({**GOES, "scheduler": "bogus"}, "tcp 192.0.2.1:80: scheduler: the kernel has no 'bogus'; it offers"),
+        (
+            {**GOES, "persistence_timeout": 9, "persistence_engine": "bogus"},
+            "tcp 192.0.2.1:80: persistence_engine: the kernel has no 'bogus'",
+        ),
+        (
+            {**GOES, "scheduler_flags": ["mh-port"]},
+            "services[0] (tcp 192.0.2.1 port 80): scheduler_flags: mh-port needs scheduler mh",
+        ),
+        (
+            {**GOES, "servers": [{"address": "10.0.0.1", "weight": -1}]},
+            "services[0] (tcp 192.0.2.1 port 80), servers[0] (10.0.0.1): weight: must be",
+        ),
+    ],
+)
+def test_a_service_that_goes_is_looked_at_like_one_that_comes(call, service, sentence, check, stands):
+    fake = FakeIpvsadm()
+    call(ipvs, fake, services=[WEB] if stands else [])
+    before = copy.deepcopy(fake.virtuals)
+    result = call(ipvs, fake, check=check, services=[service])
+    assert result["failed"] is True
+    assert result["msg"].startswith(sentence)
+    assert fake.virtuals == before
+
+
+def test_a_service_goes_by_all_that_describes_it_and_by_its_name_alone(call):
+    for service in (GOES, {"address": "192.0.2.1", "port": 80, "state": "absent"}):
+        fake = FakeIpvsadm(schedulers={"wrr"})
+        call(ipvs, fake, services=[WEB])
+        fake.calls.clear()
+        assert call(ipvs, fake, services=[service])["plan"] == ["-D -t 192.0.2.1:80"]
+        assert len(fake.calls) == 2
+        fake.calls.clear()
+        assert call(ipvs, fake, services=[service])["changed"] is False
+        assert len(fake.calls) == 1
 
 
 def test_a_service_of_every_port_is_removed_by_its_name(call):

@@ -6,7 +6,11 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.drain import Surroundings
+import yaml
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.drain import (
+    PLACE_FIELDS,
+    Surroundings,
+)
 from ansible_collections.imageops.lvs_fastdfs.plugins.modules import ipvs, ipvs_drain
 from fake_ipvsadm import Connection, FakeIpvsadm
 
@@ -135,6 +139,40 @@ def test_what_clients_meet_is_warned_of(call, pauses):
             "weight: must be an integer from 1 to 65535",
         ),
         ({}, "missing required arguments: server"),
+        (
+            {"server": "10.0.0.1", "state": "active", "weight": "heavy"},
+            "weight: must be an integer from 1 to 65535, not 'heavy'",
+        ),
+        (
+            {"server": "10.0.0.1", "weight": "heavy"},
+            "weight: must be an integer from 0 to 65535, not 'heavy'",
+        ),
+        ({"server": "10.0.0.1", "timeout": "long"}, "timeout: must be seconds from 0 to 2678400, not 'long'"),
+        ({"server": "10.0.0.1", "timeout": [1]}, "timeout: must be seconds from 0 to 2678400, not [1]"),
+        (
+            {"server": "10.0.0.1", "poll_interval": True},
+            "poll_interval: must be seconds from 0.1 to 2678400, not True",
+        ),
+        ({"server": "10.0.0.1:http"}, "server: port: must be an integer from 0 to 65535, not 'http'"),
+        ({"server": "10.0.0.1", "services": 5}, "services: must be a list, not 5"),
+        ({"server": "10.0.0.1", "services": {"fwmark": 1}}, "services: must be a list, not {'fwmark': 1}"),
+        ({"server": "10.0.0.1", "services": [5]}, "services[0]: must be a mapping, not 5"),
+        (
+            {"server": "10.0.0.1", "services": [{"fwmark": 1, "ports": 80}]},
+            "services[0] (fwmark 1): ports: no such field; there are address, family, fwmark, port,",
+        ),
+        (
+            {"server": "10.0.0.1", "services": [{"fwmark": "web"}]},
+            "services[0] (fwmark web): fwmark: must be an integer from 1 to 4294967295, not 'web'",
+        ),
+        (
+            {"server": "10.0.0.1", "services": [{"address": "192.0.2.1", "port": "http"}]},
+            "services[0] (tcp 192.0.2.1 port http): port: must be an integer from 0 to 65535, not 'http'",
+        ),
+        (
+            {"server": "10.0.0.1", "services": [{"fwmark": 1, "server_port": "x"}]},
+            "services[0] (fwmark 1): server_port: must be an integer from 0 to 65535, not 'x'",
+        ),
     ],
 )
 @pytest.mark.parametrize("check", [False, True])
@@ -143,6 +181,17 @@ def test_wrong_input_fails_with_a_sentence_and_changes_nothing(call, fake, value
     assert result["failed"] is True
     assert result["msg"].startswith(sentence)
     assert fake.writes == []
+
+
+def test_numbers_may_be_what_templates_make(call, fake):
+    assert call(ipvs_drain, fake, server="10.0.0.1", timeout="3.5", poll_interval="2")["plan"] == PLAN
+    back = {"server": "10.0.0.1", "state": "active", "weight": "3"}
+    assert len(call(ipvs_drain, fake, services=[{"fwmark": "1", "server_port": "0"}], **back)["plan"]) == 1
+
+
+def test_every_field_is_documented():
+    options = yaml.safe_load(ipvs_drain.DOCUMENTATION)["options"]
+    assert set(options["services"]["suboptions"]) == PLACE_FIELDS
 
 
 def test_a_refusal_returns_the_plan(call, fake):

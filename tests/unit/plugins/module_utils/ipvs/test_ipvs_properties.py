@@ -18,7 +18,11 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.plan imp
     policy,
     settle,
 )
-from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run import READ, IpvsError
+from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run import (
+    READ,
+    READ_COUNTERS,
+    IpvsError,
+)
 from fake_ipvsadm import FakeIpvsadm
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -112,6 +116,18 @@ def test_what_is_returned_can_be_given_back(request_):
     again = desired(**shape)
     assert again.services == wanted.services
     assert again.sync_daemons == (wanted.sync_daemons or {})
+
+
+@given(requests(absent=False), policies)
+@settings(deadline=None)
+def test_what_ipvs_info_returns_is_what_stands(request_, rules):
+    fake = holding(request_)
+    listing = parse(fake("\n".join(READ_COUNTERS))[1])
+    info = render.counted_shape(listing.table(), listing.numbers)
+    assert apply(fake, desired(**info), rules).steps == []
+    other = FakeIpvsadm()
+    apply(other, desired(**info))
+    assert state(other) == state(fake)
 
 
 @given(requests(absent=False), requests(), policies)
