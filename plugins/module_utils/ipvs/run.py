@@ -313,7 +313,9 @@ def _apply(host: Host, before: Table, after: Table, steps: list[Step], wanted: D
         wrong = planning.limited(differences, touched | planning.named_subjects(wanted))
         if not wrong:
             return observed
-        made = {step.subject: step.line for step in steps}
+        made: dict = {}
+        for step in steps:  # a sync daemon that changes is stopped and started
+            made[step.subject] = " and ".join(filter(None, (made.get(step.subject), step.line)))
         message = "the kernel does not hold what was asked: " + _named(wrong, made)
     if errors:
         message += f". ipvsadm said: {'; '.join(dict.fromkeys(errors.splitlines()))}"

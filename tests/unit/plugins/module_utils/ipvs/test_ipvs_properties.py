@@ -13,6 +13,7 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.desired 
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.model import Table
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.parse import parse
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.plan import (
+    describe,
     in_parts,
     plan,
     policy,
@@ -23,10 +24,10 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.run impo
     READ_COUNTERS,
     IpvsError,
 )
-from fake_ipvsadm import FakeIpvsadm
+from fake_ipvsadm import INVALID, FakeIpvsadm, KernelError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tables import apply, requests
+from tables import REALS, apply, requests
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -197,6 +198,30 @@ def test_weights_keep_their_promises(start, request_, rules):
             assert weight == (stood if kept else server.weight)
 
 
+class Watched(FakeIpvsadm):
+    """A kernel that refuses one line, and notes the pools of ``full`` that are empty after any other one."""
+
+    def __init__(self, fake: FakeIpvsadm, full: set, refused: str) -> None:
+        super().__init__()
+        self.virtuals, self.timeouts, self.daemons = state(fake)
+        self.full, self.empty, self.refused = full, [], refused
+
+    def command(self, words: list[str]) -> list[str]:
+        if " ".join(words) == self.refused:
+            raise KernelError(INVALID)
+        output = super().command(words)
+        self.empty += [(" ".join(words), name) for name in self.full & self.pools(at_least=0) - self.pools()]
+        return output
+
+    def pools(self, at_least: int = 1) -> set:
+        """The services that have so many real servers with a weight."""
+        return {
+            name
+            for name, virtual in self.virtuals.items()
+            if sum(bool(dest.weight) for dest in virtual.dests.values()) >= at_least
+        }
+
+
 @given(requests(absent=False), requests(), policies, st.data())
 @settings(deadline=None)
 def test_all_or_nothing_when_the_kernel_refuses_a_line(start, request_, rules, data):
@@ -207,11 +232,57 @@ def test_all_or_nothing_when_the_kernel_refuses_a_line(start, request_, rules, d
         return
     if not steps:
         return
-    refused = data.draw(st.sampled_from(steps)).line
+    refused = data.draw(st.sampled_from(steps))
     before = state(fake)
-    fake.refuse = f"^{refused.replace('[', '.').replace(']', '.')}$"
+    done = Watched(fake, set(), "")
+    apply(done, desired(**request_), rules)
+    # Pools that have somebody before and have somebody afterwards.
+    kernel = Watched(fake, Watched(fake, set(), "").pools() & done.pools(), refused.line)
     with pytest.raises(IpvsError) as caught:
-        apply(fake, desired(**request_), rules)
-    assert "does not hold what was asked" in str(caught.value)
-    assert "The table before was put back" in str(caught.value)
-    assert state(fake) == before
+        apply(kernel, desired(**request_), rules)
+    message = str(caught.value)
+    assert "does not hold what was asked" in message
+    lines = " and ".join(step.line for step in steps if step.subject == refused.subject)
+    assert f"{describe(refused.subject)} ({lines})" in message or " more. " in message
+    assert INVALID in message
+    assert "The table before was put back" in message
+    assert caught.value.plan == steps
+    assert state(kernel) == before
+    assert kernel.empty == []
+
+
+pools = st.dictionaries(st.sampled_from(REALS["ipv4"]), st.integers(0, 1), max_size=3)
+
+
+@given(st.lists(st.tuples(pools, pools), min_size=1, max_size=2), st.booleans())
+@settings(deadline=None)
+def test_no_refused_line_leaves_a_pool_empty_for_a_moment(changes, thresholds):
+    def request(which: int) -> dict:
+        upper = 7 * which if thresholds else 0  # those that stay are edited too
+        return {
+            "services": [
+                {
+                    "fwmark": mark,
+                    "servers": [
+                        {"address": address, "weight": weight, "upper_threshold": upper}
+                        for address, weight in change[which].items()
+                    ],
+                }
+                for mark, change in enumerate(changes, start=1)
+            ]
+        }
+
+    fake = holding(request(0))
+    before = state(fake)
+    rules = policy("servers")
+    for step in apply(fake, desired(**request(1)), rules, check=True).steps:
+        full = {
+            ("FWM", "", mark)
+            for mark, change in enumerate(changes, start=1)
+            if any(change[0].values()) and any(change[1].values())
+        }
+        kernel = Watched(fake, full, step.line)
+        with pytest.raises(IpvsError, match="The table before was put back"):
+            apply(kernel, desired(**request(1)), rules)
+        assert state(kernel) == before
+        assert kernel.empty == []
