@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -21,10 +22,15 @@ CAPACITY_VARIABLE = "image_cluster_capacity"
 
 @dataclass(frozen=True)
 class Shares:
-    """Capacities in whole units, most first, and their sum."""
+    """Capacities in whole units, most first, their sum, and each that occurs once, least first."""
 
     units: tuple[int, ...]
     total: int
+    kinds: tuple[int, ...]
+
+
+def _shares(units: tuple[int, ...]) -> Shares:
+    return Shares(units, sum(units), tuple(sorted(set(units))))
 
 
 def scheduler_weights(
@@ -72,7 +78,7 @@ def scheduler_weights(
     units = {host: max(1, round(amounts[host] / most * UNITS)) for host in active}
     ranked = sorted(active, key=lambda host: (-units[host], -amounts[host], str(host)))
     ordered = tuple(units[host] for host in ranked)
-    weights = dict(zip(ranked, _weights(Shares(ordered, sum(ordered)), int(limit), allowed)))
+    weights = dict(zip(ranked, _weights(_shares(ordered), int(limit), allowed)))
     return {host: weights.get(host, 0) for host in capacities}
 
 
@@ -212,26 +218,46 @@ def _weights(shares: Shares, maximum: int, tolerance: int) -> list[int]:
     large = tuple(unit for unit in shares.units if (unit + 1) * maximum >= shares.units[0])
     tiny = len(shares.units) - len(large)
     if tiny:
-        shares = Shares(large, sum(large))
-        weights = _first(shares, reversed(_sums(shares, maximum, tolerance)), maximum, tolerance)
+        shares = _shares(large)
+        weights = _first(shares, _sums(shares, maximum, tolerance)[::-1], maximum, tolerance)
     if not weights:
         error = _least_error(shares, maximum)
         sums = _sums(shares, maximum, error)
-        weights = _first(shares, reversed(sums) if tiny else sums, maximum, error) or []
+        weights = _first(shares, sums[::-1] if tiny else sums, maximum, error) or []
     return weights + [1] * tiny
 
 
-def _first(shares: Shares, sums: Iterable[int], maximum: int, error: int) -> list[int] | None:
+def _first(shares: Shares, sums: range, maximum: int, error: int) -> list[int] | None:
     """The first weights within the error that treat equal hosts alike; else the first."""
     first = None
-    for whole in sums:
-        windows = _windows(shares, whole, maximum, error)
-        if windows:
-            weights = _fit(shares, whole, windows)
-            if len(set(zip(shares.units, weights))) == len(set(shares.units)):
-                return weights
-            first = first or weights
+    for whole, windows in _possible(shares, sums, maximum, error):
+        weights = _fit(shares, whole, windows)
+        if len(set(zip(shares.units, weights))) == len(shares.kinds):
+            return weights
+        first = first or weights
     return first
+
+
+def _possible(
+    shares: Shares, sums: range, maximum: int, error: int
+) -> Iterator[tuple[int, tuple[list[int], list[int]]]]:
+    """Those of the sums that weights within the error can have, in the order of the range, and the windows of the weights."""
+    scale = shares.total * PART
+    whole = sums.start
+    while whole in sums:
+        unit = _stuck(shares, whole, maximum, error)
+        windows = None if unit else _windows(shares, whole, maximum, error)
+        if windows:
+            yield whole, windows
+        steps = 1
+        if unit:  # no sum will do before the window of this one has come to the next integer
+            high = unit * whole * (PART + error) // scale
+            if sums.step > 0:
+                far = -(-(high + 1) * scale // (unit * (PART + error))) - whole
+            else:
+                far = whole - min(maximum, high) * scale // (unit * max(1, PART - error))
+            steps = max(1, -(-far // abs(sums.step)))
+        whole += steps * sums.step
 
 
 def _least_error(shares: Shares, maximum: int) -> int:
@@ -240,14 +266,16 @@ def _least_error(shares: Shares, maximum: int) -> int:
     near = sum(max(1, round(maximum * unit / shares.units[0])) for unit in shares.units)
     error = _least_error_at(shares, near, maximum, PART * (shares.total // shares.units[-1] + 1))
     sums = _sums(shares, maximum, error)
-    # In the order of the sums, each could be a little better than the one before. In this one, few are better than all before them.
-    stride = next(
-        step for step in range(len(sums) * 5 // 8 + 1, 2 * len(sums) + 2) if math.gcd(step, len(sums)) == 1
-    )
-    for index in range(len(sums)):
-        whole = sums[index * stride % len(sums)]
-        if _windows(shares, whole, maximum, error - 1):
-            error = _least_error_at(shares, whole, maximum, error - 1)
+    # In their order, each could be a little better than the one before. After every eighth of them, few are; and so on.
+    for level in range(len(sums).bit_length() // 3, -1, -1):
+        some = sums[:: 8**level]
+        start = some.start
+        while True:
+            better = next(_possible(shares, range(start, some.stop, some.step), maximum, error - 1), None)
+            if not better:
+                break
+            start = better[0]
+            error = _least_error_at(shares, start, maximum, error - 1)
     return error
 
 
@@ -256,7 +284,7 @@ def _least_error_at(shares: Shares, whole: int, maximum: int, error: int) -> int
     low = -1
     while error - low > 1:
         middle = (low + error) // 2
-        if _windows(shares, whole, maximum, middle):
+        if not _stuck(shares, whole, maximum, middle) and _windows(shares, whole, maximum, middle):
             error = middle
         else:
             low = middle
@@ -277,18 +305,30 @@ def _sums(shares: Shares, maximum: int, error: int) -> range:
     return range(max(smallest, len(shares.units)), largest + 1)
 
 
+def _stuck(shares: Shares, whole: int, maximum: int, error: int) -> int | None:
+    """A unit for which no weight within the error exists with this sum."""
+    scale = shares.total * PART
+    least, most = whole * (PART - error), whole * (PART + error)
+    if shares.kinds[-1] * least > maximum * scale:
+        return shares.kinds[-1]
+    gaps = PART // (2 * error) + 1 if error > 0 else PART
+    if gaps > len(shares.kinds):
+        return next((unit for unit in shares.kinds if -(-unit * least // scale) > unit * most // scale), None)
+    # Windows overlap beyond these integers. Whose lies between an integer and the next one has none.
+    for integer in range(gaps):
+        at = bisect_right(shares.kinds, integer * scale // least if integer else 0)
+        if at < len(shares.kinds) and shares.kinds[at] * most < (integer + 1) * scale:
+            return shares.kinds[at]
+    return None
+
+
 def _windows(shares: Shares, whole: int, maximum: int, error: int) -> tuple[list[int], list[int]] | None:
     """The lowest and the highest weights within the error for this sum, or None when they cannot add up to it."""
     scale = shares.total * PART
-    lows, highs = [], []
-    for unit in reversed(shares.units):  # the smallest has the narrowest window
-        low = max(1, -(-unit * whole * (PART - error) // scale))
-        high = min(maximum, unit * whole * (PART + error) // scale)
-        if low > high:
-            return None
-        lows.append(low)
-        highs.append(high)
-    return (lows[::-1], highs[::-1]) if sum(lows) <= whole <= sum(highs) else None
+    least, most = whole * (PART - error), whole * (PART + error)
+    lows = [max(1, -(-unit * least // scale)) for unit in shares.units]
+    highs = [min(maximum, unit * most // scale) for unit in shares.units]
+    return (lows, highs) if sum(lows) <= whole <= sum(highs) else None
 
 
 def _fit(shares: Shares, whole: int, windows: tuple[list[int], list[int]]) -> list[int]:

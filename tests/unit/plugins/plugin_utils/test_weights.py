@@ -156,7 +156,7 @@ capacity = st.one_of(st.integers(1, 10**6), st.floats(0.001, 10**6), st.sampled_
 fleets = st.dictionaries(st.sampled_from("abcdefgh"), capacity, min_size=1, max_size=8)
 
 
-@given(fleets, st.sampled_from([1, 3, 10, 100]), st.sampled_from([0.001, 0.01, 0.1]))
+@given(fleets, st.sampled_from([1, 3, 10, 100]), st.sampled_from([0, 0.001, 0.01, 0.1, 1, 3]))
 @settings(deadline=None)
 def test_order_limits_and_tolerance(capacities, maximum, tolerance):
     weights = scheduler_weights(capacities, maximum, tolerance)
@@ -205,12 +205,16 @@ def test_no_smaller_and_no_better_weights_exist(amounts, maximum, tolerance):
         assert sum(found.values()) >= max((sum(other.values()) for other in same), default=0)
 
 
-@pytest.mark.parametrize("spread", [400, 10**6])
-def test_many_different_hosts_have_weights_near_their_capacities(spread):
-    capacities = {f"host{number}": 1 + number * (spread - 1) // 299 for number in range(300)}
-    weights = scheduler_weights(capacities)
-    assert max(weights.values()) <= 100
-    large = {host: value for host, value in capacities.items() if value * 100 >= max(capacities.values())}
+@pytest.mark.parametrize(
+    ("count", "spread", "maximum"),
+    [(300, 400, 100), (300, 10**6, 100), (1000, 10**5, 1000), (1000, 10**6, 65535)],
+)
+def test_many_different_hosts_have_weights_near_their_capacities(count, spread, maximum):
+    # a step that is no divisor of the spread: no two are alike, and all sizes are there
+    capacities = {f"host{number}": 1 + number * 7919 % spread for number in range(count)}
+    weights = scheduler_weights(capacities, maximum)
+    assert max(weights.values()) <= maximum
+    large = {host: value for host, value in capacities.items() if value * maximum >= max(capacities.values())}
     assert {weights[host] for host in capacities if host not in large} == {1}
     # The worst is a host that should have one and a half.
     assert error(large, {host: weights[host] for host in large}) < Fraction(2, 5)
