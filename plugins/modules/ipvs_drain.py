@@ -160,6 +160,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+problems:
+  description: What is wrong with the input, a sentence for each thing. The message has them all in one.
+  returned: when the input is refused
+  type: list
+  elements: str
+  sample: ["services[0] (tcp 192.0.2.10 port 80), servers[1] (192.0.2.22): weight: must be an integer from 0 to 65535, not -1"]
 plan:
   description: The lines for C(ipvsadm -R), in their order. In check mode those that would be run. Returned on failure too.
   returned: always

@@ -166,11 +166,10 @@ def known(raw, fields: frozenset[str], others: tuple[str, ...] = ()) -> None:
     """Raise ValueError unless this is a mapping of these fields. ``others`` may be there as well, and are not advertised."""
     if not isinstance(raw, dict):
         raise ValueError(f"must be a mapping, not {raw!r}")
-    unknown = sorted(str(name) for name in set(raw) - fields - set(others))
-    if unknown:
-        raise ValueError(
-            "{}: no such field; there are {}".format(", ".join(unknown), ", ".join(sorted(fields)))
-        )
+    unknown = set(raw) - fields
+    if unknown and unknown.difference(others):
+        names = ", ".join(sorted(str(name) for name in unknown.difference(others)))
+        raise ValueError("{}: no such field; there are {}".format(names, ", ".join(sorted(fields))))
 
 
 def _choice(raw: dict, name: str, choices: tuple[str, ...], default: str) -> str:

@@ -401,6 +401,16 @@ WRONG = {
 }
 
 
+def names(service: dict, position: int) -> list[str]:
+    """How a message may name a service: as it was written, as the kernel has it, or, without a name, by its place."""
+    if "fwmark" in service:
+        return ["(fwmark {fwmark})".format(**service)]
+    if "address" in service:
+        written = "({} {address} port {port})".format(service.get("protocol", "tcp"), **service)
+        return [written, "tcp {address}:{port}: ".format(**service)]
+    return [f"services[{position}]: "]
+
+
 @pytest.mark.parametrize("where", ["first", "in the middle", "last"])
 @pytest.mark.parametrize("field", WRONG)
 def test_one_wrong_entry_of_a_long_list_changes_nothing(call, field, where):
@@ -416,4 +426,5 @@ def test_one_wrong_entry_of_a_long_list_changes_nothing(call, field, where):
     )
     assert result["failed"] is True
     assert field in result["msg"]
+    assert any(name in result["msg"] for name in names(WRONG[field], position))
     assert (fake.virtuals, fake.timeouts, fake.daemons) == before

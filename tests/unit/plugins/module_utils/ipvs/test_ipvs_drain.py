@@ -482,6 +482,18 @@ def test_what_is_waited_for(wait, connections, waits):
     assert bool(result.left) is waits
 
 
+@pytest.mark.parametrize("wait", ["active", "all"])
+@pytest.mark.parametrize(
+    ("service", "connection"),
+    [(DNS, Connection(*IN_DNS, "UDP", "UDP")), (MARK, Connection(*IN_MARK, "UDP", "UDP"))],
+)
+def test_one_packet_services_are_not_waited_for(wait, service, connection):
+    # The kernel keeps none of their connections; those of the time before are UDP, for which alone it does so.
+    fake = kernel({**service, "one_packet": True}, connections=[connection])
+    time = Time()
+    assert (run(fake, time, wait=wait).left, time.pauses) == ({}, [])
+
+
 @pytest.mark.parametrize("open_one", [Connection(*IN_WEB), Connection(*IN_MARK)])
 def test_the_list_of_connections_is_read_only_when_counts_do_not_tell(open_one):
     udp = Connection(*IN_MARK, "UDP", "UDP")

@@ -130,6 +130,27 @@ def test_real_servers_that_are_not_spoken_of_are_not_purged(purge):
     assert len(lines(before, settle(before, desired([{**WEB, "servers": []}]), rules))) == 2
 
 
+@pytest.mark.parametrize(
+    ("keep", "stands", "weight"),
+    [
+        ("none", 0, 5),
+        ("none", 1, 5),
+        ("drained", 0, 0),
+        ("drained", 1, 5),
+        ("drained", None, 5),
+        ("all", 0, 0),
+        ("all", 1, 1),
+        ("all", None, 5),
+    ],
+)
+def test_weights_that_stand_are_kept_as_the_rules_say(keep, stands, weight):
+    before = table({**WEB, "servers": [] if stands is None else [{**A, "weight": stands}]})
+    after = settle(before, desired([{**WEB, "servers": [{**A, "weight": 5}]}]), policy(keep_weights=keep))
+    assert [server.weight for service in after.services.values() for server in service.servers.values()] == [
+        weight
+    ]
+
+
 def test_purge_stays_inside_its_scope():
     outside = {**WEB, "address": "198.51.100.1", "servers": [A, B]}
     before = table({**WEB, "servers": [A, B]}, outside, {"fwmark": 100}, {"fwmark": 7})
