@@ -303,6 +303,23 @@ def test_what_others_do_meanwhile_is_left_alone():
     assert len(fake.virtuals["TCP", "192.0.2.1", 80].dests) == 3
 
 
+def test_what_was_right_and_is_changed_meanwhile_is_not_called_a_success():
+    fake = FakeIpvsadm()
+    apply(fake, desired([WEB]))
+
+    def busy(text: str) -> tuple[int, str, str]:
+        if "-A" in text:
+            fake("-e -t 192.0.2.1:80 -r 10.0.0.1:80 -g -w 7")
+        return fake(text)
+
+    machine = Host(busy, lambda: True, lambda: SCHEDULERS, fake.proc)
+    with pytest.raises(
+        IpvsError, match=r"not hold what was asked: tcp 192\.0\.2\.1:80, real server 10\.0\.0\.1:80 "
+    ):
+        reconcile(machine, desired([WEB, {**WEB, "port": 81}]), Policy())
+    assert list(fake.virtuals) == [("TCP", "192.0.2.1", 80)]
+
+
 @pytest.mark.parametrize(
     ("errors", "sentence"),
     [
