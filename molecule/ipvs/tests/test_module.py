@@ -94,7 +94,15 @@ TASKS = [
         timeouts={"tcp": 600},
         sync_daemons=[{"role": "backup", "interface": "eth0", "sync_id": 3}],
     ),
-    {"name": "info", "imageops.lvs_fastdfs.ipvs_info": {}},
+    {"name": "info", "imageops.lvs_fastdfs.ipvs_info": {}, "register": "table"},
+    ipvs(
+        "given back",
+        services="{{ table.services }}",
+        timeouts="{{ table.timeouts }}",
+        sync_daemons="{{ table.sync_daemons }}",
+        purge="services",
+        purge_scope=SCOPE,
+    ),
     ipvs("defaults", timeouts={"tcp": 900}, sync_daemons=[]),
     raw("end", END),
 ]
@@ -187,3 +195,8 @@ def test_timeouts_and_daemons_are_set_and_told(results):
     assert results["settings"]["sync_daemons"] == results["info"]["sync_daemons"] == daemons
     assert results["info"]["available"] is True
     assert results["defaults"]["sync_daemons"] == []
+
+
+def test_what_info_returns_can_be_given_back_as_it_is(results):
+    assert "connections" in results["info"]["services"][0]
+    assert results["given back"]["plan"] == []

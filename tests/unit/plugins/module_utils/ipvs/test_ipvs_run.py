@@ -447,3 +447,11 @@ def test_a_large_plan_waits_for_nobody(tmp_path, script, status):
     thread.start()
     thread.join(60)
     assert found and found[0][0] == status
+
+
+def test_ipvsadm_speaks_the_language_that_is_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    program = tmp_path / "ipvsadm"
+    program.write_text('#!/bin/sh\necho "$LC_ALL"\n')
+    program.chmod(0o755)
+    assert run.host(Module(program)).ipvsadm("")[1] == "C\n"
