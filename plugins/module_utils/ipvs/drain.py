@@ -161,9 +161,7 @@ def _seconds(value, low: float) -> float:
 def _server(raw) -> tuple[str, int | None]:
     """Address and port (None: any) from a mapping, or from ``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1``, ``[2001:db8::1]:80``."""
     if isinstance(raw, dict):
-        unknown = sorted(set(raw) - {"address", "port"})
-        if unknown:
-            raise ValueError("{}: no such field; there are address, port".format(", ".join(unknown)))
+        known(raw, frozenset(("address", "port")))
         address, port = raw.get("address"), raw.get("port")
     else:
         address, port = raw, None

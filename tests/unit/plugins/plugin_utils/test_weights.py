@@ -60,6 +60,20 @@ def alike(capacities: dict, weights: dict) -> bool:
         ({"tiny": 1, "a": 100, "b": 200, "c": 400}, {}, {"tiny": 1, "a": 25, "b": 50, "c": 100}),
         ({"tiny": 1, "less": 2, "a": 500}, {"maximum": 10}, {"tiny": 1, "less": 1, "a": 10}),
         ({"tiny": 3, "a": 10, "b": 20}, {"maximum": 4}, {"tiny": 1, "a": 2, "b": 4}),
+        (
+            {"tiny": 1, "a": 20, "b": 18, "c": 16},
+            {"maximum": 2, "tolerance": 0},
+            {"tiny": 1, "a": 2, "b": 2, "c": 2},
+        ),
+        # What comes closest is looked for among all sums, and within the maximum.
+        ({"a": 289, "b": 68}, {"maximum": 10, "tolerance": 0}, {"a": 9, "b": 2}),
+        ({"a": 27, "b": 39, "c": 21, "d": 12}, {"maximum": 5}, {"a": 3, "b": 4, "c": 2, "d": 1}),
+        (
+            {"a": 1, "b": 3, "c": 5, "d": 3},
+            {"maximum": 3, "tolerance": 0.2},
+            {"a": 1, "b": 2, "c": 3, "d": 2},
+        ),
+        ({"a": 10, "b": 4, "c": 3, "d": 32}, {"maximum": 5}, {"a": 1, "b": 1, "c": 1, "d": 3}),
     ],
 )
 def test_weights(capacities, options, weights):
