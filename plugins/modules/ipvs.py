@@ -260,8 +260,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 problems:
-  description: What is wrong with the input, a sentence for each thing. The message has them all in one.
-  returned: when the input is refused
+  description:
+    - What is wrong with the input, a sentence for each thing. Or each object that the kernel does not hold as it was asked, with the line
+      that should have made it; of more than ten of these the message names ten.
+  returned: failure
   type: list
   elements: str
   sample: ["services[0] (tcp 192.0.2.10 port 80), servers[1] (192.0.2.22): weight: must be an integer from 0 to 65535, not -1"]
@@ -347,7 +349,7 @@ def main() -> None:
     except InputError as error:
         module.fail_json(msg=str(error), problems=error.problems, plan=[])
     except IpvsError as error:
-        module.fail_json(msg=str(error), plan=[step.line for step in error.plan])
+        module.fail_json(msg=str(error), problems=error.problems, plan=[step.line for step in error.plan])
     for warning in outcome.warnings:
         module.warn(warning)
     module.exit_json(

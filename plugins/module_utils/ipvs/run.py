@@ -36,11 +36,17 @@ Ipvsadm = Callable[[str], Tuple[int, str, str]]
 
 
 class IpvsError(Exception):
-    """The kernel or ipvsadm did not do what it was asked. ``plan`` has the lines that were to be run."""
+    """The kernel or ipvsadm did not do what it was asked.
 
-    def __init__(self, message: str, plan: list[Step] | None = None) -> None:
+    ``plan`` has the lines that were to be run, ``problems`` each object that is not as it was asked, also where the message has some.
+    """
+
+    def __init__(
+        self, message: str, plan: list[Step] | None = None, problems: list[str] | None = None
+    ) -> None:
         super().__init__(message)
         self.plan = plan or []
+        self.problems = problems or [message]
 
 
 @dataclass(frozen=True)
@@ -307,7 +313,7 @@ def _apply(host: Host, before: Table, after: Table, steps: list[Step], wanted: D
         observed, errors, differences = _write_and_compare(host, before, after, steps)
     except IpvsError as error:
         # Nobody knows what stands; where everything was made, this takes it back.
-        observed, errors, wrong = after, "", []
+        observed, errors, problems = after, "", None
         message = f"what the kernel holds after the change cannot be read: {error}"
     else:
         wrong = planning.limited(differences, touched | planning.named_subjects(wanted))
@@ -316,7 +322,8 @@ def _apply(host: Host, before: Table, after: Table, steps: list[Step], wanted: D
         made: dict = {}
         for step in steps:  # a sync daemon that changes is stopped and started
             made[step.subject] = " and ".join(filter(None, (made.get(step.subject), step.line)))
-        message = "the kernel does not hold what was asked: " + _named(wrong, made)
+        problems = _named(wrong, made)
+        message = "the kernel does not hold what was asked: " + _some(problems)
     if errors:
         message += f". ipvsadm said: {'; '.join(dict.fromkeys(errors.splitlines()))}"
     undo = planning.limited(planning.plan(observed, before), touched)
@@ -326,22 +333,25 @@ def _apply(host: Host, before: Table, after: Table, steps: list[Step], wanted: D
             listing, undo_errors = write(host.ipvsadm, undo)
         except IpvsError as error:
             raise IpvsError(
-                f"{message}. Whether the table before was put back cannot be read: {error}", steps
+                f"{message}. Whether the table before was put back cannot be read: {error}", steps, problems
             ) from error
         restored = listing.table()
     left = planning.limited(planning.plan(restored, before), touched)
     if left:
-        message += f". The table before could not be put back ({undo_errors}): " + _named(left, {})
+        message += f". The table before could not be put back ({undo_errors}): " + _some(_named(left, {}))
     else:
         message += ". The table before was put back"
-    raise IpvsError(message, steps)
+    raise IpvsError(message, steps, problems)
 
 
-def _named(steps: list[Step], made: dict) -> str:
+def _named(steps: list[Step], made: dict) -> list[str]:
     """Each object once, with the line that should have made it."""
     lines: dict[str, str] = {}
     for step in steps:
         lines.setdefault(planning.describe(step.subject), made.get(step.subject, step.line))
-    shown = [f"{name} ({line})" for name, line in list(lines.items())[:SHOWN]]
-    more = len(lines) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return [f"{name} ({line})" for name, line in lines.items()]
+
+
+def _some(named: list[str]) -> str:
+    more = len(named) - SHOWN
+    return ", ".join(named[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -140,6 +140,21 @@ def test_a_refusal_returns_the_plan(call):
     assert fake.virtuals == {}
 
 
+def test_a_refusal_names_every_object(call):
+    fake = FakeIpvsadm()
+    fake.refuse = "^-a"
+    services = [{**WEB, "port": port} for port in range(80, 90)]
+    result = call(ipvs, fake, services=services)
+    assert " and 10 more. " in result["msg"]
+    assert len(result["problems"]) == 20
+    assert result["problems"][19] == (
+        "tcp 192.0.2.1:89, real server 10.0.0.2:89 (-a -t 192.0.2.1:89 -r 10.0.0.2:89 -g -w 1 -x 0 -y 0)"
+    )
+    assert call(ipvs, None, services=[WEB])["problems"] == [
+        "ipvsadm is not installed; the package is called ipvsadm"
+    ]
+
+
 def test_ipvsadm_is_missing(call):
     assert "ipvsadm is not installed" in call(ipvs, None, services=[WEB])["msg"]
     checked = call(ipvs, None, check=True, services=[WEB])

@@ -161,6 +161,10 @@ def test_a_tunnel_to_another_family_is_allowed():
             {"persistence_timeout": 1, "persistence_netmask": "255.255.256.0"},
             WHERE + ": persistence_netmask: '255.255.256.0' is not an IP address",
         ),
+        (
+            {"address": "2001:db8::1", "persistence_timeout": 1, "persistence_netmask": "255.255.255.0"},
+            r"\(tcp 2001:db8::1 port 80\): persistence_netmask: must be an integer from 1 to 128, not '255",
+        ),
         ({"port": "80 443"}, ": port: must be an integer from 0 to 65535, not '80 443'"),
         ({"port": 80.5}, ": port: must be an integer from 0 to 65535, not 80.5"),
         ({"servers": 5}, WHERE + ": servers: must be a list, not 5"),
