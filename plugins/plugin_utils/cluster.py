@@ -13,8 +13,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-TRACKER_PORT = 22122
-STORAGE_PORT = 23000
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster_firewall import (
+    TRACKER_PORT,
+    firewall_rules,
+    links_of,
+    writers_of,
+)
+
 # The first director of the inventory has this VRRP priority, each further one as much less.
 FIRST_PRIORITY = 250
 PRIORITY_STEP = 20
@@ -92,7 +97,7 @@ def members(
     """Every host of the contract's groups with what others need to know of it.
 
     ``address`` is ``image_cluster_address``, else ``ansible_host`` when it is an address, else the host's default IPv4
-    address, else an empty string; ``address6`` is its default IPv6 address or empty,
+    address, else an empty string; ``address6`` is its default IPv6 address or empty, ``links`` what it may send from,
     ``vip_networks`` the IPv4 networks in which it can carry a VIP.
     """
     found: dict[str, dict[str, Any]] = {}
@@ -102,7 +107,7 @@ def members(
         address = host.get("image_cluster_address") or host.get("ansible_host") or name
         if "image_cluster_address" not in host and as_ip(address) is None:
             address = (facts.get("default_ipv4") or {}).get("address", "")
-        links = [_link(facts, each) for each in facts.get("interfaces", [])]
+        links = {each: _link(facts, each) for each in facts.get("interfaces", [])}
         paths = host.get("fastdfs_storage_paths")
         tracker_settings = host.get("fastdfs_tracker_extra_settings")
         found[name] = {
@@ -111,7 +116,7 @@ def members(
             "group": str(host.get("fastdfs_storage_group") or "group1"),
             "paths": ["/data/fastdfs"] if paths is None else paths,
             "addresses": sorted(facts.get("all_ipv4_addresses", [])),
-            "own": own_addresses(links),
+            "own": own_addresses(list(links.values())),
             "gateways": [
                 facts[key]["gateway"]
                 for key in ("default_ipv4", "default_ipv6")
@@ -129,7 +134,10 @@ def members(
                 if str(value).lower() in ("true", "yes", "on", "1")
             ],
             "priority": whole(host.get("image_cluster_director_priority")),
-            "networks": networks_of(links),
+            "networks": networks_of(list(links.values())),
+            "links": links_of({each: link for each, link in links.items() if each != "lo"}),
+            "vip_device": host.get("image_cluster_vip_interface")
+            or (facts.get("default_ipv4") or {}).get("interface", ""),
             "vip_networks": vip_networks(host.get("image_cluster_vip_interface"), facts),
         }
     return found
@@ -216,15 +224,6 @@ def services(settings: Mapping[str, Any], servers: Mapping[str, Mapping[str, Any
     ]
 
 
-def writers_of(
-    settings: Mapping[str, Any], roles: Mapping[str, Sequence[str]], found: Mapping[str, Mapping[str, Any]]
-) -> list[str]:
-    """The addresses and networks that may talk to trackers and storages."""
-    groups = ("fastdfs_trackers", "fastdfs_storages", "fastdfs_clients")
-    addresses = [found[host]["address"] for group in groups for host in roles[group]]
-    return list(dict.fromkeys([*addresses, *settings["client_networks"]]))
-
-
 def directors(
     roles: Mapping[str, Sequence[str]], found: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
@@ -239,44 +238,6 @@ def directors(
         }
         for index, name in enumerate(names)
     }
-
-
-def firewall_rules(
-    host: str,
-    settings: Mapping[str, Any],
-    roles: Mapping[str, Sequence[str]],
-    found: Mapping[str, Mapping[str, Any]],
-) -> list[dict[str, Any]]:
-    """What ``host`` opens and to whom (decision 9 of the design), in the shape of ``firewall_image_rules``."""
-    everyone = [member["address"] for member in found.values()]
-    writers = writers_of(settings, roles, found)
-    directors = [found[name]["address"] for name in roles["lvs_directors"]]
-    rules: list[dict[str, Any]] = []
-
-    def allow(name: str, protocol: str, ports: Sequence[int], sources: Sequence[str]) -> None:
-        rules.append(
-            {
-                "name": name,
-                "protocol": protocol,
-                "ports": list(ports),
-                "sources": list(dict.fromkeys(sources)),
-            }
-        )
-
-    if host in roles["lvs_directors"] or host in roles["image_servers"]:
-        allow("read", "tcp", settings["ports"], [*settings["reader_networks"], *everyone])
-    if host in roles["image_servers"] and settings["forward"] == "tunnel":
-        addresses6 = [found[name]["address6"] for name in roles["lvs_directors"]]
-        with_ipv6 = any(family(vip) == "ipv6" for vip in settings["vips"])
-        allow("tunnel", "ipip", [], [*directors, *(each for each in addresses6 if each and with_ipv6)])
-    if host in roles["lvs_directors"] and settings["director_mode"] == "keepalived" and len(directors) > 1:
-        allow("vrrp", "vrrp", [], directors)
-        allow("sync", "udp", [8848], directors)
-    if host in roles["fastdfs_trackers"]:
-        allow("tracker", "tcp", [TRACKER_PORT], writers)
-    if host in roles["fastdfs_storages"]:
-        allow("storage", "tcp", [STORAGE_PORT], writers)
-    return rules
 
 
 def other_groups(
@@ -295,6 +256,10 @@ def plan(
 ) -> dict[str, Any]:
     """What ``site.yml`` hands to the roles, from settings and members without problems."""
     roles = roles_of(groups)
+    # As verify.yml chooses it.
+    verifier = (
+        "" if groups.get("image_readers") else (roles["fastdfs_clients"] or roles["fastdfs_trackers"])[0]
+    )
     direct = (
         set(roles["image_servers"]) - set(roles["fastdfs_clients"]) - set(groups.get("image_readers") or [])
     )
@@ -322,7 +287,7 @@ def plan(
         "writers": writers_of(settings, roles, found),
         "services": services(settings, {host: found[host] for host in roles["image_servers"]}),
         "directors": directors(roles, found),
-        "firewall": {host: firewall_rules(host, settings, roles, found) for host in found},
+        "firewall": {host: firewall_rules(host, settings, roles, found, verifier) for host in found},
         "peers": {
             host: [
                 found[other]["address"]

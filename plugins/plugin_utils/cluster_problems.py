@@ -11,13 +11,17 @@ from typing import Any
 
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.desired import InputError, desired
 from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster import (
-    STORAGE_PORT,
-    TRACKER_PORT,
     as_ip,
     directors,
     family,
     roles_of,
     services,
+)
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster_firewall import (
+    STORAGE_PORT,
+    TRACKER_PORT,
+    checked,
+    senders,
 )
 from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.member_problems import member_problems
 
@@ -236,6 +240,29 @@ def _families(settings: Settings, found: Members, servers: Sequence[str]) -> Ite
                 yield f"An IPv6 VIP needs IPv6 on every image server, and {host} has no default IPv6 address: give it one, or drop the VIP."
 
 
+def _health_checks(settings: Settings, found: Members, roles: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The firewall opens image servers to the addresses that directors send from. One that is not known may be no reader's, either."""
+    everybody = any(
+        _network(each) and _network(each).prefixlen == 0
+        for each in settings["reader_networks"]
+        if ":" in str(each)
+    )
+    if settings["director_mode"] != "keepalived" or everybody:
+        return
+    for director in roles["lvs_directors"]:
+        for server in roles["image_servers"]:
+            for address in checked(server, settings, found):
+                if (
+                    ":" in address
+                    and found[director]["links"]
+                    and not senders(found[director], address, settings["vips"])
+                ):
+                    yield (
+                        f"image_cluster_reader_networks would shut out the health checks of {director}, which has no global IPv6 address to ask "
+                        f"{server} ({address}) from: give {director} one, or add ::/0."
+                    )
+
+
 def _gateway(settings: Settings, found: Members, servers: Sequence[str]) -> Iterator[str]:
     gateway = as_ip(settings["nat_gateway"])
     for host in servers if settings["forward"] == "nat" and gateway.version == 4 else ():
@@ -351,5 +378,9 @@ def problems(settings: Settings, found: Members, groups: Mapping[str, Sequence[s
     ]
     # What follows from sound input only.
     servers = roles["image_servers"]
-    said = said or [*_families(settings, found, servers), *_gateway(settings, found, servers)]
+    said = said or [
+        *_families(settings, found, servers),
+        *_gateway(settings, found, servers),
+        *_health_checks(settings, found, roles),
+    ]
     return said or list(_table(settings, found, servers))

@@ -10,7 +10,7 @@ from functools import reduce
 from math import ceil, gcd
 from typing import Any
 
-from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster import STORAGE_PORT
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster_firewall import STORAGE_PORT
 
 ROTATING = ("rr", "wrr")
 # One reader asking for one VIP always meets one server.

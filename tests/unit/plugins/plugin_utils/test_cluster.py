@@ -477,30 +477,3 @@ def test_a_storage_that_is_no_image_server_is_nobodys_server():
     settings = SETTINGS | {"weights": {"image1": 1, "image3": 1}}
     made = cluster.plan(settings, cluster.members(TWO_GROUPS["hostvars"], groups), groups)
     assert made["other_groups"]["image3"] == [{"group": "group1", "servers": ["10.0.0.2"]}]
-
-
-def test_each_host_opens_what_its_role_needs_and_no_more():
-    opened = plan(client_networks=["10.5.0.0/16"])["firewall"]
-    ports = {host: {rule["name"]: rule["ports"] for rule in rules} for host, rules in opened.items()}
-    assert ports == {
-        "director1": {"read": [80]},
-        "image1": {"read": [80], "storage": [23000]},
-        "image2": {"read": [80], "storage": [23000]},
-        "tracker1": {"tracker": [22122]},
-    }
-    (tracker,) = opened["tracker1"]
-    assert tracker["sources"] == ["10.0.0.4", "10.0.0.2", "10.0.0.3", "10.5.0.0/16"]
-
-
-def test_tunnels_are_open_to_directors_only():
-    (rule,) = [each for each in plan(forward="tunnel")["firewall"]["image1"] if each["protocol"] == "ipip"]
-    assert rule["sources"] == ["10.0.0.1"]
-
-
-def test_a_tunnel_of_ipv6_is_open_to_the_directors_ipv6_addresses():
-    facts = {"default_ipv6": {"address": "fd00::1"}}
-    hostvars = HOSTVARS | {"director1": {"ansible_host": "10.0.0.1", "ansible_facts": facts}}
-    settings = SETTINGS | {"forward": "tunnel", "vips": ["10.0.0.100", "fd00::100"]}
-    made = cluster.plan(settings, cluster.members(hostvars, GROUPS), GROUPS)
-    (rule,) = [each for each in made["firewall"]["image1"] if each["protocol"] == "ipip"]
-    assert rule["sources"] == ["10.0.0.1", "fd00::1"]

@@ -1,0 +1,159 @@
+"""The templates of the role firewall: what the rendered table lets in, and what the role refuses."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+from ansible.plugins.filter import core, mathstuff
+from ansible.plugins.test import core as tests
+from ansible.plugins.test import mathstuff as more_tests
+
+ROLE = Path(__file__).parents[2] / "roles" / "firewall"
+# An image server's, as image_cluster_plan has them, and a director's of a cluster with tunnels.
+RULES = [
+    {"name": "read", "protocol": "tcp", "ports": [80, 443], "sources": ["192.0.2.0/24", "2001:db8::/32"]},
+    {"name": "check", "protocol": "tcp", "ports": [80], "sources": ["10.0.0.1", "10.0.0.7", "fd00::1"]},
+    {"name": "peers", "protocol": "tcp", "ports": [80], "sources": ["10.0.0.3"]},
+    {"name": "tunnel", "protocol": "ipip", "ports": [], "sources": ["10.0.0.1", "fd00::1"]},
+    {"name": "storage", "protocol": "tcp", "ports": [23000], "sources": ["10.0.0.3", "10.5.0.0/16"]},
+    {"name": "vrrp", "protocol": "vrrp", "ports": [], "sources": ["10.0.0.7"]},
+    {"name": "sync", "protocol": "udp", "ports": [8848], "sources": ["10.0.0.7"]},
+]
+NUMBERS = {"tcp": "tcp", "udp": "udp", "ipip": "4", "ipip6": "41", "vrrp": "112"}
+
+
+def listed(given):
+    @functools.wraps(given)
+    def filtered(*args, **kwargs):
+        return list(given(*args, **kwargs))
+
+    return filtered
+
+
+def rendered(template: str, **variables) -> str:
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True)
+    for filters in (core, mathstuff):
+        environment.filters.update(filters.FilterModule().filters())
+    # Ansible's own knows nothing of Jinja's undefined values.
+    environment.filters["default"] = jinja2.defaults.DEFAULT_FILTERS["default"]
+    # With Ansible these give lists, which may be empty, and no generators.
+    for name in ("map", "select", "reject", "selectattr", "rejectattr"):
+        environment.filters[name] = listed(jinja2.defaults.DEFAULT_FILTERS[name])
+    for each in (tests, more_tests):
+        environment.tests.update(each.TestModule().tests())
+    values = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
+    values |= yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    return environment.get_template(template).render(values | {"ansible_managed": "managed", **variables})
+
+
+def verdict(table: str, source: str, protocol: str, port: int = 0) -> str:
+    """What the table does with a first packet from ``source``; it has accept and drop rules with sets, and no others."""
+    ip = ipaddress.ip_address(source)
+    sets = {
+        name: [ipaddress.ip_network(each) for each in elements.split(", ")]
+        for name, elements in re.findall(r"set (\w+) \{.*?elements = \{ (.*?) \}", table, re.DOTALL)
+    }
+    (chain,) = re.findall(r"policy accept;\n(.*?)\n    \}", table, re.DOTALL)
+    for line in chain.splitlines():
+        named = re.search(r"@(\w+)", line)
+        ports = re.search(r"(tcp|udp) dport \{ (.*?) \}", line)
+        number = re.search(r"meta l4proto (\d+)", line)
+        if named and not any(ip in each for each in sets[named[1]] if each.version == ip.version):
+            continue
+        if f"meta nfproto ipv{10 - ip.version}" in line:
+            continue
+        if ports and not (ports[1] == protocol and str(port) in ports[2].split(", ")):
+            continue
+        if number and number[1] != NUMBERS[protocol]:
+            continue
+        if 'iifname "lo"' in line:
+            continue
+        return re.search(r"accept|drop", line)[0]
+    return "passed on"
+
+
+@pytest.mark.parametrize(
+    ("source", "protocol", "port", "seen"),
+    [
+        ("192.0.2.7", "tcp", 80, "accept"),
+        ("192.0.2.7", "tcp", 443, "accept"),
+        ("2001:db8::7", "tcp", 443, "accept"),
+        ("192.0.2.7", "tcp", 23000, "drop"),
+        ("192.0.3.7", "tcp", 80, "drop"),
+        ("2001:db9::7", "tcp", 80, "drop"),
+        # A director checks at the first port, and reads nothing.
+        ("10.0.0.1", "tcp", 80, "accept"),
+        ("fd00::1", "tcp", 80, "accept"),
+        ("10.0.0.1", "tcp", 443, "drop"),
+        ("10.0.0.1", "tcp", 23000, "drop"),
+        ("10.0.0.1", "ipip", 0, "accept"),
+        ("fd00::1", "ipip6", 0, "accept"),
+        ("10.0.0.3", "ipip", 0, "drop"),
+        ("fd00::3", "ipip6", 0, "drop"),
+        ("10.0.0.3", "tcp", 80, "accept"),
+        ("10.0.0.3", "tcp", 443, "drop"),
+        ("10.0.0.3", "tcp", 23000, "accept"),
+        ("10.5.9.9", "tcp", 23000, "accept"),
+        # A member that neither reads nor proxies, and a writer.
+        ("10.0.0.4", "tcp", 80, "drop"),
+        ("10.5.9.9", "tcp", 80, "drop"),
+        ("10.0.0.7", "vrrp", 0, "accept"),
+        ("10.0.0.1", "vrrp", 0, "drop"),
+        ("10.0.0.7", "udp", 8848, "accept"),
+        ("10.0.0.1", "udp", 8848, "drop"),
+        # Nothing but the ports that have rules is looked at.
+        ("198.51.100.1", "tcp", 22, "passed on"),
+        ("198.51.100.1", "tcp", 9100, "passed on"),
+        ("198.51.100.1", "udp", 80, "passed on"),
+    ],
+)
+def test_the_table_lets_in_whom_a_rule_names(source, protocol, port, seen):
+    assert (
+        verdict(rendered("firewall-image.nft.j2", firewall_image_rules=RULES), source, protocol, port) == seen
+    )
+
+
+def test_everybody_is_everybody_of_that_family():
+    rules = [{"name": "read", "protocol": "tcp", "ports": [80], "sources": ["0.0.0.0/0"]}]
+    table = rendered("firewall-image.nft.j2", firewall_image_rules=rules)
+    assert verdict(table, "198.51.100.1", "tcp", 80) == "accept"
+    assert verdict(table, "2001:db8::1", "tcp", 80) == "drop"
+    rules[0]["sources"].append("::/0")
+    table = rendered("firewall-image.nft.j2", firewall_image_rules=rules)
+    assert verdict(table, "2001:db8::1", "tcp", 80) == "accept"
+
+
+def test_only_the_first_packet_of_a_connection_is_judged():
+    table = rendered("firewall-image.nft.j2", firewall_image_rules=RULES)
+    drops = [line.strip() for line in table.splitlines() if line.strip().endswith("drop")]
+    assert [line for line in drops if "tcp" in line and "tcp flags & (syn | ack) == syn" not in line] == []
+
+
+def test_a_port_of_nobody_is_closed_to_everybody():
+    rules = [{"name": "storage", "protocol": "tcp", "ports": [23000], "sources": []}]
+    table = rendered("firewall-image.nft.j2", firewall_image_rules=rules)
+    assert verdict(table, "10.0.0.3", "tcp", 23000) == "drop"
+
+
+def problems(*rules: dict, **variables) -> list[str]:
+    text = rendered("problems.j2", firewall_image_rules=list(rules), **variables)
+    return [line for line in text.splitlines() if line]
+
+
+def test_sound_rules_have_no_problem():
+    assert problems(*RULES) == []
+
+
+@pytest.mark.parametrize(
+    ("port", "variables"), [(22, {}), ("20-30", {}), (2222, {"ansible_port": 2222}), ("1-65535", {})]
+)
+def test_ssh_is_never_restricted(port, variables):
+    rule = {"name": "x", "protocol": "tcp", "ports": [port], "sources": ["10.0.0.1"]}
+    (sentence,) = problems(rule, **variables)
+    assert sentence.endswith("is ssh, which this role never restricts.")
