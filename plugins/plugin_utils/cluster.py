@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster_firewall import (
     TRACKER_PORT,
+    firewall_passes,
     firewall_rules,
     links_of,
     writers_of,
@@ -288,6 +289,7 @@ def plan(
         "services": services(settings, {host: found[host] for host in roles["image_servers"]}),
         "directors": directors(roles, found),
         "firewall": {host: firewall_rules(host, settings, roles, found, verifier) for host in found},
+        "passes": {host: firewall_passes(host, settings, roles, found) for host in found},
         "peers": {
             host: [
                 found[other]["address"]

@@ -11,6 +11,8 @@ from typing import Any
 TRACKER_PORT = 22122
 STORAGE_PORT = 23000
 SYNC_PORT = 8848
+# The kernel's own, to which connections are copied.
+SYNC_GROUP = "224.0.0.81"
 
 Settings = Mapping[str, Any]
 Roles = Mapping[str, Sequence[str]]
@@ -155,3 +157,46 @@ def firewall_rules(
     if host in roles["fastdfs_storages"]:
         allow("storage", "tcp", [STORAGE_PORT], writers)
     return rules
+
+
+def firewall_passes(host: str, settings: Settings, roles: Roles, found: Members) -> list[dict[str, Any]]:
+    """What ``host`` sends, and forwards of what others answer, in the shape of ``firewall_image_passes``."""
+    passes: list[dict[str, Any]] = []
+
+    def passed(
+        name: str, protocol: str, ports: Sequence[int], addresses: Sequence[str], hook: str = "output"
+    ) -> None:
+        to = list(dict.fromkeys(addresses))
+        if to:
+            passes.append(
+                {"name": name, "hook": hook, "protocol": protocol, "ports": list(ports), "addresses": to}
+            )
+
+    def others(group: str) -> list[str]:
+        return [found[name]["address"] for name in roles[group] if name != host]
+
+    ports, forward = settings["ports"], settings["forward"]
+    storage, client = host in roles["fastdfs_storages"], host in roles["fastdfs_clients"]
+    if storage or client or host in roles["fastdfs_trackers"]:
+        passed("tracker", "tcp", [TRACKER_PORT], others("fastdfs_trackers"))
+    if storage or client:
+        passed("storage", "tcp", [STORAGE_PORT], others("fastdfs_storages"))
+    if storage:
+        for name in roles["fastdfs_backups"]:
+            passed("backup", "tcp", [found[name]["ssh_port"] or 22], [found[name]["address"]])
+    if host in roles["image_servers"]:
+        passed("peers", "tcp", ports[:1], others("image_servers"))
+    if host in roles["lvs_directors"]:
+        servers = [address for name in roles["image_servers"] for address in checked(name, settings, found)]
+        passed("check", "tcp", ports[:1], servers)
+        # The kernel sends on what readers ask as if it were the director's own.
+        if forward == "tunnel":
+            passed("tunnel", "ipip", [], servers)
+        else:
+            passed("read", "tcp", ports, settings["vips"] if forward == "dr" else servers)
+        if forward == "nat":
+            passed("answers", "tcp", ports, servers, "forward")
+        if settings["director_mode"] == "keepalived" and others("lvs_directors"):
+            passed("vrrp", "vrrp", [], others("lvs_directors"))
+            passed("sync", "udp", [SYNC_PORT], [SYNC_GROUP])
+    return passes

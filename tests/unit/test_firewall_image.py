@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jinja2
@@ -141,8 +144,8 @@ def test_a_port_of_nobody_is_closed_to_everybody():
     assert verdict(table, "10.0.0.3", "tcp", 23000) == "drop"
 
 
-def problems(*rules: dict, **variables) -> list[str]:
-    text = rendered("problems.j2", firewall_image_rules=list(rules), **variables)
+def problems(*rules: dict, ssh: tuple[int, ...] = (22,)) -> list[str]:
+    text = rendered("problems.j2", firewall_image_rules=list(rules), __firewall_image_ssh_ports=list(ssh))
     return [line for line in text.splitlines() if line]
 
 
@@ -150,10 +153,77 @@ def test_sound_rules_have_no_problem():
     assert problems(*RULES) == []
 
 
-@pytest.mark.parametrize(
-    ("port", "variables"), [(22, {}), ("20-30", {}), (2222, {"ansible_port": 2222}), ("1-65535", {})]
-)
-def test_ssh_is_never_restricted(port, variables):
+@pytest.mark.parametrize(("port", "ssh"), [(22, 22), ("20-30", 22), (2222, 2222), ("1-65535", 22)])
+def test_ssh_is_never_restricted(port, ssh):
     rule = {"name": "x", "protocol": "tcp", "ports": [port], "sources": ["10.0.0.1"]}
-    (sentence,) = problems(rule, **variables)
+    (sentence,) = problems(rule, ssh=(ssh,))
     assert sentence.endswith("is ssh, which this role never restricts.")
+
+
+LISTENS = 'LISTEN 0      128          0.0.0.0:8080      0.0.0.0:*    users:(("sshd",pid=1,fd=3))'
+NGINX = 'LISTEN 0      511          0.0.0.0:80      0.0.0.0:*    users:(("nginx",pid=2,fd=3))'
+CLOSED = (Path(__file__).parent / "plugins" / "plugin_utils" / "nftables" / "closed.json").read_text()
+
+
+def preflight(
+    folder: Path, nft: str = "", ss: str = NGINX, connection: str = "", **variables
+) -> tuple[int, str]:
+    """How the role's preflight ends on a host whose nft and ss say this, and what it says."""
+    for name, said in {"nft": nft, "ss": ss, "systemctl": "inactive"}.items():
+        (folder / f"{name}.txt").write_text(said + "\n")
+        (folder / name).write_text(f"#!/bin/sh\n{f'cat {folder}/{name}.txt' if said else 'exit 127'}\n")
+        (folder / name).chmod(0o755)
+    role = {"name": "imageops.lvs_fastdfs.firewall", "tasks_from": "preflight"}
+    play = {"hosts": "localhost", "gather_facts": False, "vars": {"firewall_image_rules": RULES, **variables}}
+    play["tasks"] = [{"ansible.builtin.include_role": role}]
+    (folder / "play.yml").write_text(yaml.safe_dump([play]))
+    environment = {
+        **os.environ,
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "NO_COLOR": "1",
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+        "SSH_CONNECTION": connection,
+    }
+    run = subprocess.run(
+        [
+            "ansible-playbook",
+            "-i",
+            "localhost,",
+            "-e",
+            f"ansible_python_interpreter={sys.executable}",
+            "-c",
+            "local",
+            str(folder / "play.yml"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROLE.parents[1],
+        env=environment,
+    )
+    return run.returncode, run.stdout + run.stderr
+
+
+LACKS = (
+    "add nft 'insert rule inet filter input ip saddr { 10.0.0.3, 10.5.0.0/16 } tcp dport { 23000 } accept'"
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "names"), [("warn", 0, True), ("refuse", 2, True), ("ignore", 0, False)]
+)
+def test_a_table_that_drops_is_named_as_asked(tmp_path, asked, status, names):
+    ended, said = preflight(tmp_path, CLOSED, firewall_image_foreign=asked)
+    assert (ended, LACKS in said) == (status, names), said
+
+
+def test_a_host_without_nft_is_fine(tmp_path):
+    ended, said = preflight(tmp_path, firewall_image_foreign="refuse")
+    assert ended == 0, said
+
+
+@pytest.mark.parametrize("way", [{"ss": LISTENS}, {"connection": "192.0.2.1 50000 10.0.0.2 8080"}])
+def test_rules_that_would_cut_the_controller_off_are_refused_wherever_ssh_is(tmp_path, way):
+    rules = [{"name": "read", "protocol": "tcp", "ports": [80, 8080], "sources": ["192.0.2.0/24"]}]
+    ended, said = preflight(tmp_path, firewall_image_rules=rules, **way)
+    assert ended != 0 and "port 8080 is ssh, which this role never restricts." in said, said

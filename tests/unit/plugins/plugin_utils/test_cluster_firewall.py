@@ -199,3 +199,53 @@ def test_checks_that_nothing_opens_the_ports_to_are_refused():
     for other in ({"reader_networks": ["::/0"]}, {"director_mode": "static"}):
         alone = groups | {"lvs_directors": ["director1"]}
         assert cluster_problems.problems(settings | other, found, alone) == []
+
+
+def passes(name: str, groups: dict | None = None, **settings) -> dict:
+    """What that host sends and forwards: names with hook, protocol, ports and addresses."""
+    told = made({"backup1": {"ansible_host": "10.0.0.51", "ansible_port": 2222}}, groups, **settings)[
+        "passes"
+    ]
+    return {
+        each["name"]: (each["hook"], each["protocol"], each["ports"], each["addresses"])
+        for each in told[name]
+    }
+
+
+SERVERS = ["10.0.0.2", "10.0.0.3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        (
+            "director1",
+            {
+                "check": ("output", "tcp", [80], SERVERS),
+                "read": ("output", "tcp", [80, 443], ["10.0.0.100"]),
+                "vrrp": ("output", "vrrp", [], ["10.0.0.7"]),
+                "sync": ("output", "udp", [8848], ["224.0.0.81"]),
+            },
+        ),
+        (
+            "image1",
+            {
+                "tracker": ("output", "tcp", [22122], ["10.0.0.4"]),
+                "storage": ("output", "tcp", [23000], ["10.0.0.3"]),
+                "backup": ("output", "tcp", [2222], ["10.0.0.51"]),
+                "peers": ("output", "tcp", [80], ["10.0.0.3"]),
+            },
+        ),
+        ("tracker1", {"storage": ("output", "tcp", [23000], SERVERS)}),
+        ("backup1", {}),
+    ],
+)
+def test_each_host_knows_what_it_sends(name, sent):
+    assert passes(name, {"fastdfs_backups": ["backup1"]}) == sent
+
+
+def test_what_a_director_sends_on_depends_on_how_it_forwards():
+    assert passes("director1", forward="tunnel")["tunnel"] == ("output", "ipip", [], SERVERS)
+    translated = passes("director1", forward="nat", nat_gateway="10.0.0.99")
+    assert translated["read"] == ("output", "tcp", [80, 443], SERVERS)
+    assert translated["answers"] == ("forward", "tcp", [80, 443], SERVERS)
