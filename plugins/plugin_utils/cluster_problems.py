@@ -50,6 +50,11 @@ def _network(value: object, strict: bool = True) -> ipaddress.IPv4Network | ipad
         return None
 
 
+def _plain(value: object) -> bool:
+    """Whether a network is an address alone or with the number of its bits, not with a mask of dots."""
+    return str(value).partition("/")[2] in ("", *map(str, range(129)))
+
+
 def _for_fastdfs(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
     """Whether FastDFS understands it in ``allow_hosts``."""
     return network.version == 4 and network.prefixlen >= 16
@@ -218,6 +223,8 @@ def _networks(settings: Settings) -> Iterator[str]:
                 loose = _network(network, strict=False)
                 instead = str(loose) if loose else "one such as 10.0.5.0/24"
                 yield f"image_cluster_{key} has {network!r}, which is no network: write {instead}."
+            elif not _plain(network):
+                yield f"image_cluster_{key} has {network!r}: write {_network(network)}, which daemons and firewall read alike."
             elif key == "client_networks" and not _for_fastdfs(_network(network)):
                 yield (
                     f"image_cluster_client_networks has {network}, and FastDFS 5.05 takes IPv4 addresses and networks from /16 to /31 only: "

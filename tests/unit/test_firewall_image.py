@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import os
 import re
@@ -10,12 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jinja2
 import pytest
 import yaml
-from ansible.plugins.filter import core, mathstuff
-from ansible.plugins.test import core as tests
-from ansible.plugins.test import mathstuff as more_tests
+from role_templates import problems, rendered
 
 ROLE = Path(__file__).parents[2] / "roles" / "firewall"
 # An image server's, as image_cluster_plan has them, and a director's of a cluster with tunnels.
@@ -29,30 +25,6 @@ RULES = [
     {"name": "sync", "protocol": "udp", "ports": [8848], "sources": ["10.0.0.7"]},
 ]
 NUMBERS = {"tcp": "tcp", "udp": "udp", "ipip": "4", "ipip6": "41", "vrrp": "112"}
-
-
-def listed(given):
-    @functools.wraps(given)
-    def filtered(*args, **kwargs):
-        return list(given(*args, **kwargs))
-
-    return filtered
-
-
-def rendered(template: str, **variables) -> str:
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True)
-    for filters in (core, mathstuff):
-        environment.filters.update(filters.FilterModule().filters())
-    # Ansible's own knows nothing of Jinja's undefined values.
-    environment.filters["default"] = jinja2.defaults.DEFAULT_FILTERS["default"]
-    # With Ansible these give lists, which may be empty, and no generators.
-    for name in ("map", "select", "reject", "selectattr", "rejectattr"):
-        environment.filters[name] = listed(jinja2.defaults.DEFAULT_FILTERS[name])
-    for each in (tests, more_tests):
-        environment.tests.update(each.TestModule().tests())
-    values = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
-    values |= yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
-    return environment.get_template(template).render(values | {"ansible_managed": "managed", **variables})
 
 
 def verdict(table: str, source: str, protocol: str, port: int = 0) -> str:
@@ -118,45 +90,47 @@ def verdict(table: str, source: str, protocol: str, port: int = 0) -> str:
 )
 def test_the_table_lets_in_whom_a_rule_names(source, protocol, port, seen):
     assert (
-        verdict(rendered("firewall-image.nft.j2", firewall_image_rules=RULES), source, protocol, port) == seen
+        verdict(
+            rendered("firewall", "firewall-image.nft.j2", firewall_image_rules=RULES), source, protocol, port
+        )
+        == seen
     )
 
 
 def test_everybody_is_everybody_of_that_family():
     rules = [{"name": "read", "protocol": "tcp", "ports": [80], "sources": ["0.0.0.0/0"]}]
-    table = rendered("firewall-image.nft.j2", firewall_image_rules=rules)
+    table = rendered("firewall", "firewall-image.nft.j2", firewall_image_rules=rules)
     assert verdict(table, "198.51.100.1", "tcp", 80) == "accept"
     assert verdict(table, "2001:db8::1", "tcp", 80) == "drop"
     rules[0]["sources"].append("::/0")
-    table = rendered("firewall-image.nft.j2", firewall_image_rules=rules)
+    table = rendered("firewall", "firewall-image.nft.j2", firewall_image_rules=rules)
     assert verdict(table, "2001:db8::1", "tcp", 80) == "accept"
 
 
 def test_only_the_first_packet_of_a_connection_is_judged():
-    table = rendered("firewall-image.nft.j2", firewall_image_rules=RULES)
+    table = rendered("firewall", "firewall-image.nft.j2", firewall_image_rules=RULES)
     drops = [line.strip() for line in table.splitlines() if line.strip().endswith("drop")]
     assert [line for line in drops if "tcp" in line and "tcp flags & (syn | ack) == syn" not in line] == []
 
 
 def test_a_port_of_nobody_is_closed_to_everybody():
     rules = [{"name": "storage", "protocol": "tcp", "ports": [23000], "sources": []}]
-    table = rendered("firewall-image.nft.j2", firewall_image_rules=rules)
+    table = rendered("firewall", "firewall-image.nft.j2", firewall_image_rules=rules)
     assert verdict(table, "10.0.0.3", "tcp", 23000) == "drop"
 
 
-def problems(*rules: dict, ssh: tuple[int, ...] = (22,)) -> list[str]:
-    text = rendered("problems.j2", firewall_image_rules=list(rules), __firewall_image_ssh_ports=list(ssh))
-    return [line for line in text.splitlines() if line]
+def refused(*rules: dict, ssh: tuple[int, ...] = (22,)) -> list[str]:
+    return problems("firewall", firewall_image_rules=list(rules), __firewall_image_ssh_ports=list(ssh))
 
 
 def test_sound_rules_have_no_problem():
-    assert problems(*RULES) == []
+    assert refused(*RULES) == []
 
 
 @pytest.mark.parametrize(("port", "ssh"), [(22, 22), ("20-30", 22), (2222, 2222), ("1-65535", 22)])
 def test_ssh_is_never_restricted(port, ssh):
     rule = {"name": "x", "protocol": "tcp", "ports": [port], "sources": ["10.0.0.1"]}
-    (sentence,) = problems(rule, ssh=(ssh,))
+    (sentence,) = refused(rule, ssh=(ssh,))
     assert sentence.endswith("is ssh, which this role never restricts.")
 
 

@@ -95,6 +95,12 @@ def test_a_sound_inventory_has_no_problem():
         ({"client_networks": ["10.0.5.1/24"]}, "write 10.0.5.0/24"),
         ({"reader_networks": ["everybody"]}, "write one such as"),
         ({"client_networks": ["10.0.0.0/8"]}, "networks from /16 to /31 only"),
+        (
+            {"client_networks": ["10.5.0.0/255.255.0.0"]},
+            "has '10.5.0.0/255.255.0.0': write 10.5.0.0/16, which daemons",
+        ),
+        ({"reader_networks": ["10.5.0.0/0.0.255.255"]}, "write 10.5.0.0/16"),
+        ({"reader_networks": ["10.5.0.0/016"]}, "write 10.5.0.0/16"),
         ({"client_networks": ["fd00::/64"]}, "networks from /16 to /31 only"),
         ({"vips": ["0.0.0.0"]}, "The VIP 0.0.0.0 is an address that no reader can connect to"),
         ({"vips": ["224.0.0.1"]}, "no reader can connect to"),
