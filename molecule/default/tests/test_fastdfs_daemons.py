@@ -76,6 +76,23 @@ def test_systemd_rates_the_sandbox_as_ok(daemon):
         assert float(re.search(r"(\d+\.\d+)", rating).group(1)) < 2.0, (host.name, rating)
 
 
+def test_what_writes_images_to_the_disk_is_sandboxed_and_nothing_but_that(nodes):
+    for host in nodes("fastdfs_storages"):
+        assert host.service("fdfs-storaged-sync").is_running, host.name
+        assert (
+            host.run("systemd-analyze security --no-pager --threshold=30 fdfs-storaged-sync.service").rc == 0
+        )
+        shown = host.check_output(
+            "systemctl show fdfs-storaged-sync -p User -p PrivateNetwork -p NoNewPrivileges -p ProtectSystem"
+        )
+        assert set(shown.split()) == {
+            "User=fastdfs",
+            "PrivateNetwork=yes",
+            "NoNewPrivileges=yes",
+            "ProtectSystem=strict",
+        }
+
+
 def test_it_listens_on_the_cluster_s_address_only(daemon, hostvars):
     hosts, _, _, port = daemon
     for host in hosts:

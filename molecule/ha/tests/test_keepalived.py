@@ -46,6 +46,7 @@ def test_scripts_run_as_nobody_who_matters_and_keepalived_in_a_sandbox(directors
             "systemctl show keepalived -p NoNewPrivileges -p ProtectSystem -p ProtectHome"
         )
         assert set(shown.split()) == {"NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes"}
+        assert host.run("systemd-analyze security --no-pager --threshold=40 keepalived.service").rc == 0
 
 
 def test_connections_are_copied_from_the_holder_to_the_other(directors):
