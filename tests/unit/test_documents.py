@@ -212,7 +212,7 @@ def test_the_documents_index_lists_every_page():
 # Which test runs a playbook (with these words), and which types a command: a file below molecule/, and what must be in it.
 PLAYED = {
     "preflight": "default/tests/test_preflight.py: site.yml",
-    "site": "default/tests/test_refusals.py: imageops.lvs_fastdfs.site",
+    "site": "default/tests/test_install.py: imageops.lvs_fastdfs .site",
     "verify": "default/tests/test_verify.py: verify.yml",
     "drain": "ha/tests/test_failover.py: drain.yml",
     "undrain": "ha/tests/test_failover.py: undrain.yml",
@@ -225,7 +225,7 @@ PLAYED = {
     "upgrade_fastdfs": "storage/tests/test_upgrade.py: upgrade_fastdfs.yml",
 }
 TYPED = {
-    "ansible-galaxy collection": "default/tests/test_refusals.py: ansible-galaxy collection build install",
+    "ansible-galaxy collection": "default/tests/test_install.py: ansible-galaxy collection build install",
     "ssh -F .ansible/lab/ssh_config": "traffic.py: ssh -F ssh_config",
     "fdfs_upload_file /etc/fdfs/client.conf": "default/tests/test_power.py: fdfs_upload_file /etc/fdfs/client.conf",
     "curl -O http://": "default/tests/test_power.py: curl http://{vip}/{file_id}",

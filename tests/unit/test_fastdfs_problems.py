@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from role_templates import problems
+import yaml
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import cluster_firewall
+from role_templates import ROLES, problems
 
 DAEMONS = {
     "fastdfs_tracker": {"fastdfs_tracker_bind_address": "10.0.0.4"},
@@ -69,3 +71,22 @@ def test_what_fastdfs_would_choke_on_is_refused(refused, hosts, words):
 def test_a_daemon_listens_on_an_address(role, address):
     (sentence, *_) = problems(role, **{**DAEMONS[role], f"{role}_bind_address": address})
     assert sentence.startswith(f"{role}_bind_address is ")
+
+
+@pytest.mark.parametrize("role", DAEMONS)
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_a_port_out_of_range_is_named(role, port):
+    said = problems(role, **DAEMONS[role], **{f"{role}_port": port})
+    assert said == [f"{role}_port is {port}: write a TCP port from 1 to 65535."]
+
+
+@pytest.mark.parametrize(
+    ("role", "port"),
+    [
+        ("fastdfs_tracker", cluster_firewall.TRACKER_PORT),
+        ("fastdfs_storage", cluster_firewall.STORAGE_PORT),
+    ],
+)
+def test_an_inventory_cannot_move_a_daemon_from_the_port_that_everybody_else_is_told(role, port):
+    handed = yaml.safe_load((ROLES.parent / "playbooks" / "vars" / "handed.yml").read_text())
+    assert handed[f"{role}_port"] == port

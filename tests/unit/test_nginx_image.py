@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-import jinja2
 import pytest
-import yaml
-from ansible.plugins.filter import core, mathstuff
-from ansible.plugins.test import core as tests
+import role_templates
 
-ROLE = Path(__file__).parents[2] / "roles" / "nginx"
 GROUP2 = {"group": "group2", "servers": ["10.0.0.4", "10.0.0.5:8080"]}
 
 
 def rendered(template: str, **variables) -> str:
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROLE / "templates"), trim_blocks=True)
-    for filters in (core, mathstuff):
-        environment.filters.update(filters.FilterModule().filters())
-    # Ansible's own knows nothing of Jinja's undefined values.
-    environment.filters["default"] = jinja2.defaults.DEFAULT_FILTERS["default"]
-    environment.tests.update(tests.TestModule().tests())
-    values = yaml.safe_load((ROLE / "defaults" / "main.yml").read_text())
     internal = {"numbers": {"version": "1.22.1", "memory": "2000", "processors": "2"}, "manages_main": True}
     paths = {name: f"/etc/nginx/{name}" for name in ("token", "secret", "certificate_used", "key_used")}
-    values |= {f"__nginx_image_{name}": value for name, value in (internal | paths).items()}
-    values |= {"nginx_image_server_name": "image1", "ansible_managed": "managed", **variables}
-    return environment.get_template(template).render(values)
+    values = {f"__nginx_image_{name}": value for name, value in (internal | paths).items()}
+    return role_templates.rendered(
+        "nginx", template, **{**values, "nginx_image_server_name": "image1", **variables}
+    )
 
 
 def asked(site: str, path: str) -> list[str]:

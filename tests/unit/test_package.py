@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -128,6 +129,17 @@ def test_another_collection_s_plugins_would_be_seen():
     assert used_collections("{{ y | map('community.general.counter') }}") == {"community.general"}
 
 
+def imported(text: str) -> set[str]:
+    """The packages that a Python file imports, whether at its head or where it needs them."""
+    found = set()
+    for each in ast.walk(ast.parse(text)):
+        if isinstance(each, ast.Import):
+            found |= {name.name.split(".")[0] for name in each.names}
+        elif isinstance(each, ast.ImportFrom) and not each.level:
+            found.add(each.module.split(".")[0])
+    return found
+
+
 def test_no_python_package_is_needed_beside_ansible_core_s():
     """What runs imports the standard library, ansible-core and this collection, whose files may lie beside each other on a host."""
     own = {path.stem for each in RUNS for path in (PROJECT / each).rglob("*.py")}
@@ -136,7 +148,7 @@ def test_no_python_package_is_needed_beside_ansible_core_s():
         f"{path.relative_to(PROJECT)}: {name}"
         for each in RUNS
         for path in (PROJECT / each).rglob("*.py")
-        for name in re.findall(r"(?m)^\s*(?:import|from) ([a-zA-Z_]\w*)", path.read_text())
+        for name in imported(path.read_text())
         if name not in at_hand
     }
     assert needed == set()

@@ -125,7 +125,9 @@ def prefix(role: Path) -> str:
 def sources(role: Path, *folders: str) -> list[str]:
     """What may name variables: YAML as it is, of templates what is between Jinja's marks."""
     texts = []
-    for path in (path for folder in folders for path in sorted((role / folder).rglob("*")) if path.is_file()):
+    for path in (path for folder in folders for path in sorted((role / folder).rglob("*"))):
+        if not path.is_file() or path.suffix == ".pyc":
+            continue
         text = path.read_text()
         if path.suffix not in (".yml", ".yaml"):
             text = "\n".join(re.findall(r"\{[{%](.*?)[}%]\}", text, re.DOTALL))
