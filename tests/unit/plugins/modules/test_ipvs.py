@@ -443,3 +443,16 @@ def test_one_wrong_entry_of_a_long_list_changes_nothing(call, field, where):
     assert field in result["msg"]
     assert any(name in result["msg"] for name in names(WRONG[field], position))
     assert (fake.virtuals, fake.timeouts, fake.daemons) == before
+
+
+# A service of every port needs no persistence to be removed.
+@pytest.mark.parametrize("field", [field for field in WRONG if field != "port"])
+def test_a_wrong_entry_is_wrong_also_where_its_service_goes(call, field):
+    fake = FakeIpvsadm()
+    call(ipvs, fake, services=[WEB, {**WEB, "port": 81}, {**WEB, "port": 89}])
+    before = copy.deepcopy(fake.virtuals)
+    result = call(ipvs, fake, services=[{**WEB, "port": 89}, {**WRONG[field], "state": "absent"}])
+    assert result["failed"] is True
+    assert field in result["msg"]
+    assert any(name in result["msg"] for name in names(WRONG[field], 1))
+    assert fake.virtuals == before
