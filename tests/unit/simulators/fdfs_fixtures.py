@@ -1,21 +1,47 @@
 """Fixtures: installations of the simulator and of real FastDFS, and an empty cluster to fill with their daemons.
 
-`FASTDFS_REAL_PREFIX` names a real installation (with `usr/bin` below it); tests that need one are skipped without it.
+Real FastDFS is what `FASTDFS_REAL_PREFIX` names (an installation with `usr/bin` below it), else the newest release for this platform in the
+cache, where the demo and the scenarios leave what they have built. Tests that need it are skipped where there is neither.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 from fdfs_cluster import SIMULATOR, Cluster, build
 
+
+def this_platform() -> str:
+    """As the role fastdfs_release calls it in the names of releases, such as debian12-x86_64."""
+    try:
+        system = platform.freedesktop_os_release()
+    except OSError:
+        return "unknown"
+    return f"{system.get('ID')}{system.get('VERSION_ID')}-{platform.machine()}"
+
+
+def cached_release(cache: Path, of_platform: str) -> Path | None:
+    """The newest whole release of real FastDFS 5.05 for this platform in the role's cache."""
+    found = cache.glob(f"releases/fastdfs-5.05-libfastcommon-*-{of_platform}-*.tar.gz")
+    for archive in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        beside, own = archive.with_name(f"{archive.name}.sha256"), hashlib.sha256(archive.read_bytes())
+        if beside.exists() and beside.read_text().split()[:1] == [own.hexdigest()]:
+            return archive
+    return None
+
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "imageops"
+INSTALLED, RELEASE = os.environ.get("FASTDFS_REAL_PREFIX"), cached_release(CACHE, this_platform())
 needs_real = pytest.mark.skipif(
-    not os.environ.get("FASTDFS_REAL_PREFIX"),
-    reason="FASTDFS_REAL_PREFIX does not name a real FastDFS installation",
+    not INSTALLED and not RELEASE,
+    reason="no real FastDFS: neither FASTDFS_REAL_PREFIX nor a release for this platform in the cache",
 )
 
 
@@ -45,6 +71,11 @@ def simulated(archives, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def real():
+def real(tmp_path_factory):
     """The prefix of a real installation."""
-    return Path(os.environ["FASTDFS_REAL_PREFIX"])
+    if INSTALLED:
+        return Path(INSTALLED)
+    folder = tmp_path_factory.mktemp("real")
+    with tarfile.open(RELEASE) as tar:
+        tar.extractall(folder)
+    return next(folder.iterdir())

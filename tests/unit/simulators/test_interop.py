@@ -1,4 +1,4 @@
-"""The simulator against real FastDFS 5.05, both ways round. Runs where FASTDFS_REAL_PREFIX names a real installation."""
+"""The simulator against real FastDFS 5.05, both ways round. Runs where there is a real one (fdfs_fixtures.py)."""
 
 from __future__ import annotations
 

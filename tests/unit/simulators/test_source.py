@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from fdfs_cluster import SIMULATOR
+from fdfs_fixtures import cached_release
 
 PROGRAMS = [
     "trackerd", "storaged", "monitor", "upload_file", "download_file", "delete_file", "file_info", "append_file",
@@ -65,3 +66,20 @@ def test_make_fails_on_code_that_cannot_be_compiled(archives, tmp_path):
 def test_the_simulator_stays_small():
     files = [path for path in SIMULATOR.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     assert 500 < sum(len(path.read_text().splitlines()) for path in files) < 900
+
+
+def test_a_real_release_of_this_platform_is_found_and_no_other(tmp_path):
+    def keep(name, sha256=None):
+        archive = tmp_path / "releases" / f"{name}.tar.gz"
+        archive.parent.mkdir(exist_ok=True)
+        archive.write_bytes(name.encode())
+        beside = sha256 or hashlib.sha256(archive.read_bytes()).hexdigest()
+        archive.with_name(f"{archive.name}.sha256").write_text(f"{beside}  -\n")
+        return archive
+
+    keep("fastdfs-5.05-simulator-libfastcommon-1.0.36-simulator-debian12-x86_64-1")
+    keep("fastdfs-5.05-libfastcommon-1.0.36-debian13-x86_64-1")
+    keep("fastdfs-5.05-libfastcommon-1.0.36-debian12-x86_64-2", sha256="another")
+    assert cached_release(tmp_path, "debian12-x86_64") is None
+    real = keep("fastdfs-5.05-libfastcommon-1.0.36-debian12-x86_64-1")
+    assert cached_release(tmp_path, "debian12-x86_64") == real

@@ -1,4 +1,4 @@
-"""The client with whole clusters on loopback: of the simulator, and of real FastDFS where FASTDFS_REAL_PREFIX names one."""
+"""The client with whole clusters on loopback: of the simulator, and of real FastDFS where there is one (fdfs_fixtures.py)."""
 
 from __future__ import annotations
 
