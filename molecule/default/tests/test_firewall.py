@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+PREFLIGHT = Path(__file__).parents[3] / "playbooks" / "preflight.yml"
 TABLE = "table inet firewall_image"
 STORAGE_PORT = 23000
 FOREIGN_PORT = 18999
@@ -92,3 +94,22 @@ def test_the_rules_outlive_the_distribution_s_nftables(nodes, verb, group):
     finally:
         if not running:
             host.check_output("systemctl stop nftables")
+
+
+def test_a_table_that_drops_what_a_host_needs_is_named_before_any_host_is_changed(storage, begin):
+    # Connections that are there already go on, and ssh is not spoken of.
+    rule = f"tcp dport {STORAGE_PORT} tcp flags & (syn | ack) == syn drop"
+    storage.check_output(
+        f"nft 'table inet somebody_else {{ chain input {{ type filter hook input priority 10; {rule}; }}; }}'"
+    )
+    try:
+        end = begin(PREFLIGHT)
+        refused = begin(PREFLIGHT, "--extra-vars", "firewall_image_foreign=refuse")()
+        warned = end()
+    finally:
+        storage.check_output("nft delete table inet somebody_else")
+    for run in (warned, refused):
+        assert f"The chain input of the table inet somebody_else drops tcp {STORAGE_PORT} from " in run.said
+        assert "add nft 'insert rule inet somebody_else input ip saddr {" in run.said
+        assert set(run.changed.values()) == {0}
+    assert warned.status == 0 and refused.status != 0

@@ -144,6 +144,10 @@ def tried(request, reader, nodes, image, hostvars):
         "storage": (nodes("fastdfs_storages")[0], 23000),
     }
     alone = request.param == "with allow_hosts alone"
+    # A storage that joins has to have as many directories as the others.
+    count = daemons["storage"][0].check_output(
+        "sed -n 's/^subdir_count_per_path = //p' /etc/fdfs/storage.conf"
+    )
     told = {}
     try:
         for kind, (host, port) in daemons.items():
@@ -152,10 +156,6 @@ def tried(request, reader, nodes, image, hostvars):
             address = hostvars(host.name)["ansible_host"]
             seen = json.loads(reader.check_output(f"{program} scan {address} {port}"))[address][str(port)]
             assert seen == ("open" if alone else "silent")
-            count = (
-                host.run("sed -n 's/^subdir_count_per_path = //p' /etc/fdfs/storage.conf").stdout.strip()
-                or "16"
-            )
             lines = reader.check_output(f"{program} {kind} {address} {port} {image[0]} {count}").splitlines()
             told[kind] = {each["command"]: each["status"] for each in map(json.loads, lines)}
     finally:
