@@ -42,7 +42,9 @@ stage() {
         printf '   passed in %s\n' "$(clock $((SECONDS - from)))"
     else
         stage_results+=(FAILED)
-        printf '   FAILED after %s; the end of %s:\n' "$(clock $((SECONDS - from)))" "$log"
+        printf '   FAILED after %s. What failed, of %s:\n' "$(clock $((SECONDS - from)))" "$log"
+        grep -aE '^(fatal: |failed: |FAILED |ERROR|E   )' "$log" | cut -c 1-600 | tail -n 40 | sed 's/^/   ! /' || true
+        printf '   its end:\n'
         tail -n "${STAGE_TAIL:-60}" "$log" | sed 's/^/   | /'
         stage_table
         return 1

@@ -238,7 +238,7 @@ def _outcomes(
     verdict: Mapping[str, Any], packet: Packet, ruleset: Ruleset, key: tuple[str, str, str], depth: int
 ) -> set[str]:
     """What a verdict may end in: accept, drop, return (to the chain before) or continue."""
-    (kind, value), *_ = verdict.items()
+    kind, value = next(iter(verdict.items()))
     if kind in ("accept", "drop", "return", "continue"):
         return {kind}
     if kind == "reject":
@@ -261,7 +261,7 @@ def _rule(
     """What a rule may end in. ``continue`` is among it when the rule may not match."""
     truths: list[bool | None] = []
     for expression in expressions:
-        (kind, value), *_ = expression.items()
+        kind, value = next(iter(expression.items()))
         if kind == "match":
             truths.append(_match(value, packet, ruleset, key[:2]))
             if truths[-1] is False:
@@ -339,8 +339,8 @@ def _dropped(key: tuple[str, str, str], policy: str, packet: Packet, ruleset: Ru
 def _spans(ports: Sequence[object]) -> list[tuple[int, int] | None]:
     made: list[tuple[int, int] | None] = []
     for port in ports:
-        first, _, last = str(port).partition("-")
-        made.append((int(first), int(last or first)))
+        first, dash, last = str(port).partition("-")
+        made.append((int(first), int(last if dash else first)))
     return made or [None]
 
 
