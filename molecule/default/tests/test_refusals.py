@@ -133,6 +133,18 @@ def test_a_store_that_nginx_cannot_read_is_named_and_the_site_stays(refused, nod
     assert "/var/tmp/closed" not in node("image1").file("/etc/nginx/conf.d/nginx_image.conf").content_string
 
 
+def test_a_port_that_somebody_else_has_is_named_and_the_site_stays(refused, begin_role, node):
+    host = node("image1")
+    host.check_output("systemd-run --quiet --collect --unit=other python3 -m http.server 81")
+    try:
+        run = begin_role("nginx", "image1", nginx_image_ports=[80, 81])()
+    finally:
+        host.check_output("systemctl stop other")
+    assert run.status != 0
+    assert "port 81 is taken by python3 (process " in run.said, run.said
+    assert "listen 81" not in host.file("/etc/nginx/conf.d/nginx_image.conf").content_string
+
+
 def test_the_firewall_keeps_its_rules_when_nftables_refuses_new_ones(refused, node):
     run = refused["nftables"]
     assert run.status != 0
