@@ -135,6 +135,7 @@ def members(
                 if str(value).lower() in ("true", "yes", "on", "1")
             ],
             "priority": whole(host.get("image_cluster_director_priority")),
+            "contract": [name for name in host if name.startswith("image_cluster_")],
             "networks": networks_of(list(links.values())),
             "links": links_of({each: link for each, link in links.items() if each != "lo"}),
             "vip_device": host.get("image_cluster_vip_interface")

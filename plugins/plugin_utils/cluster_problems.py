@@ -7,6 +7,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.desired import InputError, desired
@@ -29,6 +30,8 @@ SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed"
 FORWARDS = ("dr", "tunnel", "nat")
 MODES = ("keepalived", "static")
 FAILOVERS = ("standard", "fast", "faster")
+# What the contract has of single hosts, and what playbooks keep under its prefix.
+HOST_VARIABLES = ("address", "vip_interface", "director_priority", "capacity", "handed", "plan")
 MAX_WEIGHT = 65535
 # The exit status of a health check is the weight and 2.
 MAX_CHECKED_WEIGHT = 253
@@ -91,6 +94,14 @@ def _groups(settings: Settings, roles: Mapping[str, Sequence[str]]) -> Iterator[
     for director in roles["lvs_directors"]:
         if director in roles["image_servers"]:
             yield f"{director} is in lvs_directors and in image_servers: a host cannot forward a VIP and answer it, take it out of one."
+
+
+def _spelling(settings: Settings, found: Members) -> Iterator[str]:
+    known = {f"image_cluster_{key}" for key in (*settings, *HOST_VARIABLES)}
+    for name in sorted({name for member in found.values() for name in member["contract"]} - known):
+        # One that resembles none may be somebody's own.
+        for meant in get_close_matches(name[14:], [each[14:] for each in known], n=1, cutoff=0.8):
+            yield f"{name} is no variable of the contract, so it decides nothing: write image_cluster_{meant}, or another name."
 
 
 def _vips(settings: Settings, found: Members, directors: Sequence[str]) -> Iterator[str]:
@@ -367,6 +378,7 @@ def problems(settings: Settings, found: Members, groups: Mapping[str, Sequence[s
     roles = roles_of(groups)
     said = [
         *_groups(settings, roles),
+        *_spelling(settings, found),
         *_one_of(settings, "director_mode", MODES),
         *_one_of(settings, "scheduler", SCHEDULERS),
         *_one_of(settings, "forward", FORWARDS),

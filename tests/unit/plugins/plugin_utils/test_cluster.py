@@ -240,6 +240,21 @@ def test_a_second_run_finds_the_vips_where_the_first_put_them():
     assert said(hostvars={"director1": {"ansible_host": "10.0.0.1", "ansible_facts": facts}}) == []
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("image_cluster_vip", "image_cluster_vips"),
+        ("image_cluster_weigths", "image_cluster_weights"),
+        ("image_cluster_director_prio", "image_cluster_director_priority"),
+        ("image_cluster_backend_team", None),
+    ],
+)
+def test_a_name_that_is_nearly_one_of_the_contract_is_refused(written, meant):
+    found = said(hostvars={"image1": {**HOSTVARS["image1"], written: 1}})
+    assert [each for each in found if written in each and (meant or "") in each] == found
+    assert len(found) == (1 if meant else 0)
+
+
 def test_an_image_server_keeps_images():
     groups = {"image_servers": ["image1", "image2", "web1"]}
     hostvars = {"web1": {"ansible_host": "10.0.0.8"}}
