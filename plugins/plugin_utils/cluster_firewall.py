@@ -125,15 +125,12 @@ def firewall_rules(
     peers = [name for name in directors if name != host]
     rules: list[dict[str, Any]] = []
 
+    # What a host sends to itself stays on its loopback interface, which is open.
+    own = {found[host]["address"], *(each["address"] for each in found[host]["links"])}
+
     def allow(name: str, protocol: str, ports: Sequence[int], allowed: Sequence[str]) -> None:
-        rules.append(
-            {
-                "name": name,
-                "protocol": protocol,
-                "ports": list(ports),
-                "sources": list(dict.fromkeys(allowed)),
-            }
-        )
+        others = [each for each in dict.fromkeys(allowed) if each not in own]
+        rules.append({"name": name, "protocol": protocol, "ports": list(ports), "sources": others})
 
     if host in directors or host in servers:
         targets = [*settings["vips"], found[host]["address"]]

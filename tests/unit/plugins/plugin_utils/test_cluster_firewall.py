@@ -97,10 +97,10 @@ WRITERS = ["10.0.0.4", "10.0.0.2", "10.0.0.3", "10.5.0.0/16"]
                 "read": ("tcp", [80, 443], READERS),
                 "check": ("tcp", [80], ["10.0.0.1", "10.0.0.7"]),
                 "peers": ("tcp", [80], ["10.0.0.3"]),
-                "storage": ("tcp", [23000], WRITERS),
+                "storage": ("tcp", [23000], ["10.0.0.4", "10.0.0.3", "10.5.0.0/16"]),
             },
         ),
-        ("tracker1", {"tracker": ("tcp", [22122], WRITERS)}),
+        ("tracker1", {"tracker": ("tcp", [22122], ["10.0.0.2", "10.0.0.3", "10.5.0.0/16"])}),
     ],
 )
 def test_each_host_opens_what_its_role_needs_to_those_who_need_it(name, opened):
@@ -169,7 +169,10 @@ def test_writers_are_those_who_send_and_the_daemons_are_told_the_same():
     cluster_made = made({"tracker1": client})
     assert cluster_made["writers"] == [*WRITERS[:3], "10.0.0.44", "10.5.0.0/16"]
     (tracker,) = cluster_made["firewall"]["tracker1"]
-    assert tracker["sources"] == cluster_made["writers"]
+    # The host itself needs no rule.
+    assert tracker["sources"] == [*WRITERS[1:3], "10.5.0.0/16"]
+    (storage,) = (each for each in cluster_made["firewall"]["image1"] if each["name"] == "storage")
+    assert storage["sources"] == ["10.0.0.4", "10.0.0.3", "10.0.0.44", "10.5.0.0/16"]
 
 
 SIX = {
