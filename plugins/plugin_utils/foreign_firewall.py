@@ -403,8 +403,8 @@ def foreign_drops(
     """A sentence for each chain of another table that drops what this host needs, with the rule that it lacks.
 
     ``listed`` is what ``nft -j list ruleset`` says. ``rules`` have ``name``, ``protocol`` (tcp, udp, ipip or vrrp), ``ports`` and ``sources``.
-    ``passes`` have ``addresses`` in place of sources, and ``hook``: output (to the addresses, to the ports) or forward (from the addresses,
-    from the ports). ``own`` names tables that are not looked at. Raises ValueError for an address that is none.
+    ``passes`` have ``addresses`` in place of sources, and ``hook``: output is to these addresses and ports, forward comes from them. ``own``
+    names tables that are not looked at. Raises ValueError for an address that is none.
     """
     ruleset = Ruleset(listed)
     needs = [{**rule, "hook": "input", "addresses": rule["sources"]} for rule in rules] + list(passes)
