@@ -62,9 +62,16 @@ class Daemon:
         except (AttributeError, ProcessLookupError):
             return
         wait_for(
-            lambda: not Path("/proc", str(self.pid), "exe").exists(),
+            self._gone,
             what=f"the end of {self.kind} {self.address}",
         )
+
+    def _gone(self):
+        """Its sockets are closed, too: a process that ends loses its program before its files."""
+        try:
+            return Path("/proc", str(self.pid), "stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+        except (FileNotFoundError, ProcessLookupError):
+            return True
 
     def log(self):
         """What it has logged."""
