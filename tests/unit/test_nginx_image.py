@@ -198,6 +198,26 @@ def test_the_cache_of_open_files_is_sized_from_memory(numbers, entries):
     assert re.findall(r"open_file_cache max=(\d+)", site) == [str(entries)]
 
 
+@pytest.mark.parametrize(
+    ("log", "secret", "used"),
+    [
+        ("combined", "", "combined"),
+        ("combined", "0123456789abcdefghij", "nginx_image_combined"),
+        ("json", "", "nginx_image_json"),
+        ("json", "0123456789abcdefghij", "nginx_image_json"),
+    ],
+)
+def test_no_log_has_a_token_that_is_still_good(log, secret, used):
+    site = rendered("nginx_image.conf.j2", nginx_image_access_log=log, nginx_image_token_secret=secret)
+    assert re.findall(r"access_log /var/log/nginx/image_access.log (\w+)", site) == [used]
+    formats = dict(re.findall(r"log_format (\w+) (.*?);\n", site, re.DOTALL))
+    assert list(formats) == [used] * (used != "combined")
+    # What has the query, and with it the token.
+    assert (
+        re.findall(r"\$(?:request|request_uri|args|query_string|arg_\w+)\b", "".join(formats.values())) == []
+    )
+
+
 def test_other_image_servers_are_not_counted_as_readers():
     site = rendered(
         "nginx_image.conf.j2",
