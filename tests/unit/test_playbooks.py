@@ -50,6 +50,27 @@ def test_an_inventory_of_another_project_is_refused_in_one_sentence(playbook, tm
     )
 
 
+def test_an_ansible_core_that_is_too_old_is_refused_in_one_sentence(tmp_path):
+    # Python runs this first.
+    (tmp_path / "sitecustomize.py").write_text(
+        'import ansible.release\n\nansible.release.__version__ = "2.16.19"\n'
+    )
+    command = ["ansible-playbook", "playbooks/site.yml", "--inventory=localhost,"]
+    old = {
+        **os.environ,
+        "PYTHONPATH": str(tmp_path),
+        "ANSIBLE_DISPLAY_FAILED_STDERR": "false",
+        "NO_COLOR": "1",
+    }
+    run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT, env=old)
+    assert run.returncode != 0
+    assert (
+        "imageops.lvs_fastdfs needs ansible-core 2.17 or newer and this is 2.16.19, so nothing was done"
+        in run.stdout
+    )
+    assert "pip install 'ansible-core>=2.17'" in run.stdout
+
+
 def test_what_cannot_be_read_is_seen(tmp_path):
     wrong = tmp_path / "wrong.yml"
     wrong.write_text("- hosts: all\n  tasks:\n    - imageops.lvs_fastdfs.no_such_module: {}\n")
