@@ -235,3 +235,9 @@ def test_other_image_servers_are_not_counted_as_readers():
         "10.0.0.5 0;",
     ]
     assert site.count("limit_conn nginx_image_clients 8;") == 4
+
+
+def test_no_answer_says_the_version_and_no_directory_is_listed():
+    site = rendered("nginx_image.conf.j2")
+    assert re.findall(r"(?m)^ +server_tokens (\w+);", site) == ["off"]
+    assert "autoindex" not in site
