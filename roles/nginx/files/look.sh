@@ -15,10 +15,18 @@ command -v nginx >/dev/null && nginx -v 2>&1 | sed -n 's|^nginx version: [^/]*/\
 [ "$(systemctl is-enabled nginx 2>/dev/null)" != enabled ] || echo enabled
 for each in $(id -nG "$user" 2>/dev/null); do echo "group $each"; done
 
+edited=$({ dpkg --verify nginx-common nginx || rpm --verify nginx-core nginx; } 2>/dev/null)
 if grep -qs '^# Role imageops.lvs_fastdfs.nginx' "$main"; then
     echo main
-elif { dpkg --verify nginx-common nginx || rpm --verify nginx-core nginx; } 2>/dev/null | grep -q " $main\$"; then
+elif echo "$edited" | grep -q " $main\$"; then
     echo "other $main"
+fi
+# The default site is the distribution's as long as it is a file of the package, and as packaged. Else it is somebody's.
+if [ -e "$default_site" ]; then
+    real=$(readlink -f "$default_site")
+    if ! { dpkg -S "$real" || rpm -qf "$real"; } >/dev/null 2>&1 || echo "$edited" | grep -q " $real\$"; then
+        default_site='' claim=''
+    fi
 fi
 for each in /etc/nginx/conf.d/*.conf /etc/nginx/sites-enabled/*; do
     [ ! -e "$each" ] || [ "$each" = "$site" ] || [ "$each" = "$default_site" ] || echo "other $each"
