@@ -46,10 +46,12 @@ def test_an_inventory_of_another_project_is_refused_in_one_sentence(playbook, tm
     }
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT, env=plain)
     assert run.returncode != 0
-    assert (
+    # Some ansible-cores fold it.
+    said = " ".join(run.stdout.split())
+    sentence = (
         "The inventory has no host in lvs_directors, fastdfs_trackers, fastdfs_storages, so nothing was done"
-        in run.stdout
     )
+    assert sentence in said
 
 
 def test_an_ansible_core_that_is_too_old_is_refused_in_one_sentence(tmp_path):

@@ -11,7 +11,7 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.desired 
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.model import Table
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.ipvs.parse import parse
 from fake_ipvsadm import FakeIpvsadm
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tables import apply, requests
 
@@ -100,6 +100,7 @@ def test_whatever_is_told_is_told_alike(request):
         assert proc.read(fake.proc()) == proc.shown(table)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(5)), st.permutations(range(5)))
 def test_two_directors_get_one_order(mine, others):
     def made(order, scheduler="mh"):
