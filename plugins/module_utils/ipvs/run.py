@@ -76,7 +76,7 @@ def host(module) -> Host:
     def ipvsadm(lines: str) -> tuple[int, str, str]:
         # Not module.run_command, which writes all lines before it reads a word: ipvsadm says one for each line that the kernel refuses,
         # and both would wait for each other. What is written to one that has ended is no failure either: what stands is read afterwards.
-        ran = subprocess.run(
+        ran = subprocess.run(  # pylint: disable=ansible-bad-function
             [path, "-R"],
             input=lines,
             capture_output=True,
