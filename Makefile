@@ -5,14 +5,15 @@ export ANSIBLE_HOME := $(CURDIR)/.ansible
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PLAY := ansible-playbook -i $(INVENTORY) -i molecule/lab/inventory -i .ansible/lab/inventory
 
-.PHONY: help setup demo lab test test-all checks lint unit sanity test-install test-matrix bench-ha bench-http bench-ipvs bench-play clean
+.PHONY: help setup demo lab test test-all checks lint unit sanity test-install test-matrix test-importer bench-ha bench-http bench-ipvs bench-play clean
 
 help:
 	@printf '%s\n' \
 	'make demo [INVENTORY=path]   boot the hosts, build the cluster, verify it, report' \
 	'make test                    lint, unit tests, sanity and the Molecule scenarios' \
-	'make test-all                the same with its long tests and ten times as many random cases, the scenarios ha, forwarding and trixie, and the matrix' \
+	'make test-all                the same with its long tests and ten times as many random cases, the scenarios ha, forwarding and trixie, the matrix and the importer' \
 	'make test-install            only: the built artifact in a repository that has roles, a site and a firewall of its own' \
+	"make test-importer           only: what Galaxy's own importer says of the built artifact" \
 	'make test-matrix             only: the oldest and the newest ansible-core that are promised, without hosts' \
 	'make checks                  lint, unit tests and sanity only; each of them: make lint, make unit, make sanity' \
 	'make scenario-NAME           one Molecule scenario: default, ipvs, storage, ha, forwarding or trixie' \
@@ -41,6 +42,10 @@ test-install: setup
 test-all: setup
 	@IMAGEOPS_ROUNDS=10 tests/all checks default ipvs storage ha forwarding trixie
 	@tests/matrix
+	@tests/importer
+
+test-importer: setup
+	@tests/importer
 
 test-matrix: setup
 	@tests/matrix
