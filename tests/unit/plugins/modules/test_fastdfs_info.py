@@ -189,11 +189,13 @@ def test_a_real_or_simulated_cluster_from_empty_to_one_that_lost_a_tracker_and_a
     empty = run(fastdfs_info, trackers=trackers)
     assert empty["groups"] == [] and [tracker["reachable"] for tracker in empty["trackers"]] == [True, True]
 
-    hosts = [cluster.storage(prefix, number).address for number in (21, 22)]
-    waited = run(
-        fastdfs_info, trackers=trackers, groups=["group1"], wait_for={"storages": hosts}, poll_interval=0.2
-    )
-    assert "msg" not in waited, waited["msg"]
+    hosts: list[str] = []
+    for number in (21, 22):
+        # One after the other: of two that join a fresh pair of trackers in one second, FastDFS 5.05 may leave one at WAIT_SYNC.
+        hosts.append(cluster.storage(prefix, number).address)
+        active = {"groups": ["group1"], "wait_for": {"storages": hosts}, "poll_interval": 0.2}
+        waited = run(fastdfs_info, trackers=trackers, **active)
+        assert "msg" not in waited, waited["msg"]
     assert sorted(storage["address"] for storage in waited["groups"][0]["storages"]) == hosts
     absent = f"{cluster.network}.23"
     vain = run(fastdfs_info, trackers=trackers, wait_for={"storages": [*hosts, absent]}, wait_timeout=0)
