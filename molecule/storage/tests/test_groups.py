@@ -12,7 +12,7 @@ import pytest
 
 GROUPS = {"group1": ("image1", "image3"), "group2": ("image2", "image4")}
 SERVERS = [server for servers in GROUPS.values() for server in servers]
-LOG = "/var/log/nginx/access.log"
+LOG = "/var/log/nginx/image_access.log"
 # $1: where to read, then the storages to upload to in turn. Each image is read as soon as its name is there.
 READ_YOUR_WRITE = r"""
 set -euo pipefail
