@@ -29,6 +29,9 @@ all:
     desk:
       hosts:
         reader1: {{ansible_host: {reader1}}}
+    image_readers:
+      children:
+        desk:
     image_servers:
       children:
         fastdfs_storages:
