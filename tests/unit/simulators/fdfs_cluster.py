@@ -67,9 +67,11 @@ class Daemon:
         )
 
     def _gone(self):
-        """Its sockets are closed, too: a process that ends loses its program before its files."""
+        """Its sockets are closed, too: they are open until the last of its threads has ended, and its program is gone before that."""
+        process = Path("/proc", str(self.pid))
         try:
-            return Path("/proc", str(self.pid), "stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+            ended = (process / "stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+            return ended and len(list((process / "task").iterdir())) == 1
         except (FileNotFoundError, ProcessLookupError):
             return True
 
