@@ -108,7 +108,10 @@ def members(
         address = host.get("image_cluster_address") or host.get("ansible_host") or name
         if "image_cluster_address" not in host and as_ip(address) is None:
             address = (facts.get("default_ipv4") or {}).get("address", "")
-        links = {each: _link(facts, each) for each in facts.get("interfaces", [])}
+        links = links_of({each: _link(facts, each) for each in facts.get("interfaces", []) if each != "lo"})
+        vip_device = host.get("image_cluster_vip_interface") or (facts.get("default_ipv4") or {}).get(
+            "interface", ""
+        )
         paths = host.get("fastdfs_storage_paths")
         tracker_settings = host.get("fastdfs_tracker_extra_settings")
         found[name] = {
@@ -117,7 +120,6 @@ def members(
             "group": str(host.get("fastdfs_storage_group") or "group1"),
             "paths": ["/data/fastdfs"] if paths is None else paths,
             "addresses": sorted(facts.get("all_ipv4_addresses", [])),
-            "own": own_addresses(list(links.values())),
             "gateways": [
                 facts[key]["gateway"]
                 for key in ("default_ipv4", "default_ipv6")
@@ -136,19 +138,12 @@ def members(
             ],
             "priority": whole(host.get("image_cluster_director_priority")),
             "contract": [name for name in host if name.startswith("image_cluster_")],
-            "networks": networks_of(list(links.values())),
-            "links": links_of({each: link for each, link in links.items() if each != "lo"}),
-            "vip_device": host.get("image_cluster_vip_interface")
-            or (facts.get("default_ipv4") or {}).get("interface", ""),
-            "vip_networks": vip_networks(host.get("image_cluster_vip_interface"), facts),
+            "links": links,
+            "networks": networks_of(links),
+            "vip_device": vip_device,
+            "vip_networks": networks_of([each for each in links if each["interface"] == vip_device]),
         }
     return found
-
-
-def vip_networks(interface: str | None, facts: Mapping[str, Any]) -> list[str]:
-    """The IPv4 networks of ``interface`` (else of the default route's) as far as facts tell."""
-    name = interface or (facts.get("default_ipv4") or {}).get("interface", "")
-    return networks_of([_link(facts, name)])
 
 
 def _link(facts: Mapping[str, Any], interface: str) -> Mapping[str, Any]:
@@ -157,31 +152,10 @@ def _link(facts: Mapping[str, Any], interface: str) -> Mapping[str, Any]:
     return next((facts[name] for name in names if facts.get(name)), {})
 
 
-def own_addresses(links: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The addresses of interfaces' facts that have a network: a VIP that a host carries stands alone (/32 or /128)."""
-    ipv4 = [
-        each["address"]
-        for link in links
-        for each in [*([link["ipv4"]] if link.get("ipv4") else []), *link.get("ipv4_secondaries", [])]
-        if each["netmask"] != "255.255.255.255"
-    ]
-    ipv6 = [
-        each["address"] for link in links for each in link.get("ipv6", []) if str(each["prefix"]) != "128"
-    ]
-    return sorted({*ipv4, *ipv6})
-
-
-def networks_of(links: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The IPv4 networks of interfaces' facts, without single addresses."""
-    addresses = [
-        each
-        for link in links
-        for each in [*([link["ipv4"]] if link.get("ipv4") else []), *link.get("ipv4_secondaries", [])]
-    ]
-    networks = [f"{each['network']}/{each['netmask']}" for each in addresses]
-    return sorted(
-        {str(ipaddress.ip_network(each)) for each in networks if not each.endswith("/255.255.255.255")}
-    )
+def networks_of(links: Sequence[Mapping[str, str]]) -> list[str]:
+    """The IPv4 networks of ``links``, without addresses that stand alone."""
+    networks = {ipaddress.ip_network(each["network"]) for each in links}
+    return sorted(str(each) for each in networks if each.version == 4 and each.prefixlen < 32)
 
 
 def services(settings: Mapping[str, Any], servers: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -28,8 +28,7 @@ def links_of(facts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     for interface, link in sorted(facts.items()):
         four = [each for each in [link.get("ipv4"), *link.get("ipv4_secondaries", [])] if each]
         made = [(each["address"], f"{each['address']}/{each['netmask']}") for each in four]
-        six = [each for each in link.get("ipv6", []) if each.get("scope") == "global"]
-        made += [(each["address"], f"{each['address']}/{each['prefix']}") for each in six]
+        made += [(each["address"], f"{each['address']}/{each['prefix']}") for each in link.get("ipv6", [])]
         for address, network in made:
             ip = ipaddress.ip_address(address)
             if not (ip.is_loopback or ip.is_link_local):

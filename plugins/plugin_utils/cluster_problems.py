@@ -104,6 +104,15 @@ def _spelling(settings: Settings, found: Members) -> Iterator[str]:
             yield f"{name} is no variable of the contract, so it decides nothing: write image_cluster_{meant}, or another name."
 
 
+def _further(member: Mapping[str, Any]) -> list[str]:
+    """The addresses of a host that have a network: a VIP that it carries stands alone (/32 or /128)."""
+    return [
+        each["address"]
+        for each in member["links"]
+        if each["network"] not in (f"{each['address']}/32", f"{each['address']}/128")
+    ]
+
+
 def _vips(settings: Settings, found: Members, directors: Sequence[str]) -> Iterator[str]:
     vips = settings["vips"]
     if not isinstance(vips, (list, tuple)) or not vips:
@@ -114,7 +123,7 @@ def _vips(settings: Settings, found: Members, directors: Sequence[str]) -> Itera
         str(as_ip(each)): f"the own address of {name}"
         for name, member in found.items()
         # A director may carry a VIP that somebody gave it by hand, with its network.
-        for each in (member["address"], member["address6"], *(() if name in directors else member["own"]))
+        for each in (member["address"], member["address6"], *(() if name in directors else _further(member)))
         if each
     }
     gateways = {str(as_ip(each)): name for name, member in found.items() for each in member["gateways"]}

@@ -19,11 +19,13 @@ ROUNDS = int(os.environ.get("IMAGEOPS_ROUNDS", "5"))
 SECONDS = int(os.environ.get("IMAGEOPS_SECONDS", "3"))
 MANY = int(os.environ.get("IMAGEOPS_UPLOADS", "100000"))
 SIZES = {"4 KB": 4096, "17 KB": 17408, "100 KB": 102400}
-TOOL = "PYTHONPATH=/var/tmp/bench python3 /var/tmp/bench/images.py"
+# On the hosts; gone with them.
+FOLDER = "/opt/imageops-bench"
+TOOL = f"PYTHONPATH={FOLDER} python3 {FOLDER}/images.py"
 # Both have the store as /group1/M00, as our site has.
-BARE = """server {{
-    listen {port}{more};
-    root /var/tmp/bench/root;
+BARE = f"""server {{
+    listen 8081;
+    root {FOLDER}/root;
     location / {{ try_files $uri $uri/ =404; }}
 }}
 """
@@ -41,7 +43,7 @@ http {
     open_file_cache_valid 60s;
     server {
         listen PORT reuseport backlog=4096;
-        root /var/tmp/bench/root;
+        root FOLDER/root;
     }
 }
 """
@@ -66,10 +68,10 @@ def give(host, *files: Path) -> None:
         check=True,
         capture_output=True,
     )
-    tar = "mkdir -p /var/tmp/bench && tar --extract --directory /var/tmp/bench"
+    tar = f"mkdir -p {FOLDER} && tar --extract --directory {FOLDER}"
     subprocess.run([*reached, tar], input=packed.stdout, check=True)
     for file in files:
-        subprocess.run([*reached, f"cat >/var/tmp/bench/{file.name}"], input=file.read_bytes(), check=True)
+        subprocess.run([*reached, f"cat >{FOLDER}/{file.name}"], input=file.read_bytes(), check=True)
 
 
 def tool(host, words: str) -> dict:
@@ -102,7 +104,7 @@ def images(writer, reader, node, wait, hostvars):
     """Files with the ids of 400 images of each size that both image servers have; by the size's name."""
     files = {}
     for name, size in SIZES.items():
-        files[name] = f"/var/tmp/bench/{size}.ids"
+        files[name] = f"{FOLDER}/{size}.ids"
         writer.check_output(f"rm -f {files[name]}")
         tool(
             writer,
@@ -110,7 +112,7 @@ def images(writer, reader, node, wait, hostvars):
         )
         ids = writer.check_output(f"cat {files[name]}")
         for host in (reader, node("image1"), node("image2")):
-            host.check_output(f"mkdir -p /var/tmp/bench && cat >{files[name]} <<'END'\n{ids}\nEND")
+            host.check_output(f"mkdir -p {FOLDER} && cat >{files[name]} <<'END'\n{ids}\nEND")
         paths = f"sed 's|^group1/M00|/data/fastdfs/data|' {files[name]} | xargs ls"
         for host in (node("image1"), node("image2")):
             wait(lambda: host.run(paths).rc == 0, f"{host.name} has the images")  # noqa: B023
@@ -122,40 +124,40 @@ def server(node):
     """image1, with two bare nginx beside our site."""
     host = node("image1")
     give(host, BENCH / "images.py")
-    host.check_output(
-        "mkdir -p /var/tmp/bench/root/group1 && ln -sfn /data/fastdfs/data /var/tmp/bench/root/group1/M00"
-    )
+    host.check_output(f"mkdir -p {FOLDER}/root/group1 && ln -sfn /data/fastdfs/data {FOLDER}/root/group1/M00")
     original = host.check_output("cat /etc/nginx/nginx.conf.set-aside").replace(
         "/run/nginx.pid", "/run/bench-bare.pid"
     )
-    bare = original.replace("/etc/nginx/conf.d/*.conf", "/var/tmp/bench/bare.site").replace(
+    bare = original.replace("/etc/nginx/conf.d/*.conf", f"{FOLDER}/bare.site").replace(
         "include /etc/nginx/sites-enabled/*;", ""
     )
     for path, text in {
-        "bare.site": BARE.format(port=8081, more=""),
+        "bare.site": BARE,
         "bare.conf": bare.replace(
             "access_log /var/log/nginx/access.log", "access_log /var/log/nginx/bench.log"
         ),
         **{
-            f"tuned-{port}.conf": TUNED.replace("PORT", str(port)).replace("SENDING", sending)
+            f"tuned-{port}.conf": TUNED.replace("PORT", str(port))
+            .replace("SENDING", sending)
+            .replace("FOLDER", FOLDER)
             for port, sending in SENDING.items()
         },
     }.items():
-        host.check_output(f"cat >/var/tmp/bench/{path} <<'END'\n{text}\nEND")
+        host.check_output(f"cat >{FOLDER}/{path} <<'END'\n{text}\nEND")
     others = ["bare", *(f"tuned-{port}" for port in SENDING)]
     for name in others:
         unit = f"systemd-run --quiet --collect --unit=bench-{name} --property=LimitNOFILE=20000"
-        host.check_output(f"{unit} nginx -c /var/tmp/bench/{name}.conf -g 'daemon off;'")
+        host.check_output(f"{unit} nginx -c {FOLDER}/{name}.conf -g 'daemon off;'")
     yield host
     host.check_output(
-        f"systemctl stop {' '.join(f'bench-{name}' for name in others)}; rm -rf /var/tmp/bench /var/log/nginx/bench.log"
+        f"systemctl stop {' '.join(f'bench-{name}' for name in others)}; rm -rf {FOLDER} /var/log/nginx/bench.log"
     )
 
 
 def ask(reader, address: str, port: int, ids: str, new: bool, seconds: int = SECONDS) -> dict:
     """What wrk saw: one thread, 16 connections."""
     said = reader.check_output(
-        f"wrk -t 1 -c 16 -d {seconds} --latency -s /var/tmp/bench/requests.lua http://{address}:{port} -- {ids} {'close' if new else ''}"
+        f"wrk -t 1 -c 16 -d {seconds} --latency -s {FOLDER}/requests.lua http://{address}:{port} -- {ids} {'close' if new else ''}"
     )
     seen = json.loads(said.splitlines()[-1])
     # wrk counts every connection that the server closes as one that failed to be read.
@@ -191,12 +193,12 @@ def test_a_hot_image_is_neither_opened_nor_looked_at(reader, server, images, hos
     ask(reader, address, 80, images["17 KB"], new=False, seconds=2)
     workers = server.check_output("pgrep -P $(systemctl show nginx --property=MainPID --value)").split()
     server.check_output(
-        "systemd-run --quiet --collect --unit=bench-strace strace -c -f -o /var/tmp/bench/calls "
+        f"systemd-run --quiet --collect --unit=bench-strace strace -c -f -o {FOLDER}/calls "
         + " ".join(f"-p {pid}" for pid in workers)
     )
     seen = ask(reader, address, 80, images["17 KB"], new=False, seconds=2)
-    server.check_output("systemctl kill --signal=INT bench-strace; sleep 1; test -s /var/tmp/bench/calls")
-    counted = [line.split() for line in server.check_output("cat /var/tmp/bench/calls").splitlines()]
+    server.check_output(f"systemctl kill --signal=INT bench-strace; sleep 1; test -s {FOLDER}/calls")
+    counted = [line.split() for line in server.check_output(f"cat {FOLDER}/calls").splitlines()]
     calls = {words[-1]: int(words[3]) for words in counted if len(words) >= 5 and words[3].isdigit()}
     opened = sum(
         count
@@ -217,12 +219,8 @@ def test_a_hot_image_is_neither_opened_nor_looked_at(reader, server, images, hos
 
 def disk_reads(host) -> int:
     """Reads that the machine's disks have completed."""
-    return sum(
-        int(line.split()[3])
-        for line in host.check_output("cat /proc/diskstats").splitlines()
-        if host.run(f"test -e /sys/block/{line.split()[2]} && ! ls -d /sys/block/{line.split()[2]}/loop").rc
-        == 0
-    )
+    files = "$(ls -d /sys/block/*/stat | grep -v /loop)"
+    return int(host.check_output(f"awk '{{ reads += $1 }} END {{ print reads }}' {files}"))
 
 
 def test_a_cold_image_takes_one_disk_read(reader, server, images, hostvars):

@@ -14,6 +14,9 @@ import pytest
 PROJECT = Path(__file__).parents[3]
 REPOSITORY = Path(__file__).parents[1] / "repository"
 COLLECTION = "imageops.lvs_fastdfs"
+# Of the checkout; what is installed before it is older than any.
+VERSION = re.search(r"(?m)^version: (.*)", (PROJECT / "galaxy.yml").read_text())[1]
+OLD = "0.0.1"
 INSTALLED = Path("collections", "ansible_collections", "imageops", "lvs_fastdfs")
 THEIRS = ("/etc/nginx/sites-enabled/shop", "/etc/ops.nft")
 HOSTS = """---
@@ -98,7 +101,7 @@ def built(folder: Path, version: str) -> str:
     shutil.copytree(PROJECT, folder / "checkout", ignore=shutil.ignore_patterns(".git", ".ansible", ".venv"))
     galaxy = folder / "checkout" / "galaxy.yml"
     galaxy.write_text(re.sub(r"(?m)^version: .*", f"version: {version}", galaxy.read_text()))
-    if version == "0.0.1":
+    if version == OLD:
         (folder / "checkout" / "plugins" / "modules" / "long_gone.py").write_text("")
     build = ["ansible-galaxy", "collection", "build", "--output-path", str(folder), str(folder / "checkout")]
     subprocess.run(build, check=True, capture_output=True)
@@ -142,7 +145,7 @@ def own(host) -> str:
 @pytest.fixture(scope="module")
 def upgraded(repository, before, tmp_path_factory) -> Repository:
     """The repository with an older version of the collection installed, and this one over it."""
-    for version in ("0.0.1", "0.1.0"):
+    for version in (OLD, VERSION):
         artifact = built(tmp_path_factory.mktemp("built"), version)
         repository.run("ansible-galaxy", "collection", "install", "--offline", "-p", "collections", artifact)
     return repository
@@ -156,7 +159,7 @@ def site(upgraded) -> list[dict[str, int]]:
 
 def test_installing_over_an_older_version_leaves_nothing_of_it(upgraded):
     listed = upgraded.run("ansible-galaxy", "collection", "list", "-p", "collections", COLLECTION)
-    assert re.search(rf"(?m)^{COLLECTION} +0\.1\.0 *$", listed), listed
+    assert re.search(rf"(?m)^{COLLECTION} +{re.escape(VERSION)} *$", listed), listed
     assert not (upgraded.folder / INSTALLED / "plugins" / "modules" / "long_gone.py").exists()
 
 

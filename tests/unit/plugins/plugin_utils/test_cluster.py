@@ -7,6 +7,7 @@ import copy
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import backup, cluster, cluster_problems
+from sound_cluster import SETTINGS
 
 GROUPS = {
     "all": ["director1", "image1", "image2", "tracker1"],
@@ -16,6 +17,7 @@ GROUPS = {
     "fastdfs_clients": ["tracker1"],
 }
 ETH0 = {
+    "interfaces": ["eth0"],
     "default_ipv4": {"address": "10.0.0.9", "interface": "eth0"},
     "eth0": {"ipv4": {"address": "10.0.0.9", "network": "10.0.0.0", "netmask": "255.255.255.0"}},
 }
@@ -24,23 +26,6 @@ HOSTVARS = {
     "image1": {"ansible_host": "10.0.0.2"},
     "image2": {"ansible_host": "10.0.0.3"},
     "tracker1": {"ansible_host": "10.0.0.4"},
-}
-SETTINGS = {
-    "vips": ["10.0.0.100"],
-    "vip_routed": False,
-    "ports": [80],
-    "fwmark": 1,
-    "scheduler": "wrr",
-    "scheduler_flags": [],
-    "persistence_timeout": 0,
-    "forward": "dr",
-    "nat_gateway": "",
-    "director_mode": "static",
-    "failover": "standard",
-    "virtual_router_id": 51,
-    "client_networks": [],
-    "reader_networks": ["0.0.0.0/0"],
-    "weights": {"image1": 2, "image2": 1},
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sound_cluster
 from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import cluster, cluster_problems
 
 GROUPS = {
@@ -14,21 +15,11 @@ GROUPS = {
 }
 READERS = ["192.0.2.0/24"]
 SETTINGS = {
-    "vips": ["10.0.0.100"],
-    "vip_routed": False,
+    **sound_cluster.SETTINGS,
     "ports": [80, 443],
-    "fwmark": 1,
-    "scheduler": "wrr",
-    "scheduler_flags": [],
-    "persistence_timeout": 0,
-    "forward": "dr",
-    "nat_gateway": "",
     "director_mode": "keepalived",
-    "failover": "standard",
-    "virtual_router_id": 51,
     "client_networks": ["10.5.0.0/16"],
     "reader_networks": READERS,
-    "weights": {"image1": 2, "image2": 1},
 }
 ADDRESSES = {"director1": "10.0.0.1", "director2": "10.0.0.7", "image1": "10.0.0.2", "image2": "10.0.0.3"}
 ADDRESSES["tracker1"] = "10.0.0.4"
