@@ -43,7 +43,9 @@ stage() {
     else
         stage_results+=(FAILED)
         printf '   FAILED after %s. What failed, of %s:\n' "$(clock $((SECONDS - from)))" "$log"
-        grep -aE '^(fatal: |failed: |FAILED |ERROR|E   )' "$log" | cut -c 1-600 | tail -n 40 | sed 's/^/   ! /' || true
+        # The tests' names first: what each of them compared can be long.
+        grep -aE '^(fatal: |failed: |FAILED |ERROR )' "$log" | cut -c 1-600 | tail -n 20 | sed 's/^/   ! /' || true
+        grep -aE '^E   ' "$log" | cut -c 1-600 | head -n 20 | sed 's/^/   ! /' || true
         printf '   its end:\n'
         tail -n "${STAGE_TAIL:-60}" "$log" | sed 's/^/   | /'
         stage_table

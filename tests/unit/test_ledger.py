@@ -56,8 +56,8 @@ def check(store, ledger, group="group1"):
 def test_what_was_acknowledged_is_in_the_store(store, ledger):
     entries = [json.loads(line) for line in ledger.splitlines()]
     assert len(entries) > 2
-    assert check(store, ledger) == (0, {"stable": len(entries), "lost": [], "corrupt": []})
-    assert check(store, ledger, "group2") == (0, {"stable": 0, "lost": [], "corrupt": []})
+    assert check(store, ledger) == (0, {"stable": len(entries), "lost": 0, "corrupt": 0, "among": []})
+    assert check(store, ledger, "group2") == (0, {"stable": 0, "lost": 0, "corrupt": 0, "among": []})
 
 
 def test_what_is_gone_is_lost_and_what_differs_is_corrupt(store, ledger):
@@ -65,7 +65,8 @@ def test_what_is_gone_is_lost_and_what_differs_is_corrupt(store, ledger):
     (store / "data" / first.split("/", 2)[2]).unlink()
     (store / "data" / second.split("/", 2)[2]).write_bytes(b"other")
     status, said = check(store, ledger)
-    assert (status, said["lost"], said["corrupt"]) == (1, [first], [second])
+    assert (status, said["lost"], said["corrupt"]) == (1, 1, 1)
+    assert [each.split()[:2] for each in said["among"]] == [["lost", first], ["corrupt", second]]
 
 
 def test_a_failed_upload_is_no_acknowledgement(store):

@@ -43,7 +43,7 @@ def deleted(nodes, node, hostvars, writing, wait):
     def gone() -> bool:
         """A delete that has still to be replicated would come after the restore."""
         lost = {
-            name: sum(len(check["lost"]) for check in checks) for name, checks in ledger.missing(0).items()
+            name: sum(check["lost"] for check in checks) for name, checks in ledger.missing(0).items()
         }
         return set(lost) == holders and sum(lost.values()) == 2 * len(ids)
 
