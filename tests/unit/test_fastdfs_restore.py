@@ -131,10 +131,14 @@ def test_only_what_is_named_comes_back(storage, archive, run):
 
 def test_only_what_was_deleted_since_then_comes_back(storage, archive, run):
     early, late, never = lost(storage, archive), lost(storage, archive), lost(storage, archive, deleted=False)
+    # storaged writes the time of a clock that it sets once a second.
+    behind = lost(storage, archive)
     path = storage.base / "data/sync/binlog.000"
-    path.write_text(path.read_text().replace(f"1700000000 D {late}", f"1700000500 D {late}"))
+    text = path.read_text().replace(f"1700000000 D {late}", f"1700000500 D {late}")
+    path.write_text(text.replace(f"1700000000 D {behind}", f"1700000399 D {behind}"))
     planned, restored = run(since=1700000400)
-    assert (planned["files"], restored) == (1, 1)
+    assert (planned["files"], restored) == (2, 2)
+    assert storage.path(behind).exists()
     assert storage.path(late).exists()
     assert not storage.path(early).exists()
     assert not storage.path(never).exists()

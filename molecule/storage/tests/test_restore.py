@@ -42,9 +42,7 @@ def deleted(nodes, node, hostvars, writing, wait):
 
     def gone() -> bool:
         """A delete that has still to be replicated would come after the restore."""
-        lost = {
-            name: sum(check["lost"] for check in checks) for name, checks in ledger.missing(0).items()
-        }
+        lost = {name: sum(check["lost"] for check in checks) for name, checks in ledger.missing(0).items()}
         return set(lost) == holders and sum(lost.values()) == 2 * len(ids)
 
     wait(gone, "both replicas have deleted them, and the backup has not")

@@ -6,7 +6,7 @@
     restore.py plan|do CONFIGURATION KEY all|names:FILE|since:TIME
 
 CONFIGURATION is that of ship.py for this archive, KEY an ssh key that may read the archive. FILE has names, TIME is Unix time: what was deleted
-since then, by this storage's binlog.
+since then, by this storage's binlog, and in the seconds before (CLOCK).
 
 ``plan`` prints as JSON what ``do`` would bring: files, and for each store path the bytes needed and free. What is there already stays as it is.
 ``do`` prints how many files came. Interrupted, it goes on where it was: names are noted before their lines stand in the binlog.
@@ -26,6 +26,7 @@ from collections.abc import Iterator
 NAME = re.compile(r"M[0-9A-F]{2}/[0-9A-F]{2}/[0-9A-F]{2}/[A-Za-z0-9_-][A-Za-z0-9_.-]{33,127}\Z")
 DELETED = re.compile(r"(\d+) [Dd] (\S+)")
 NOTED = "/var/lib/fastdfs/restore"
+CLOCK = 5  # seconds by which a line's time may be before what it tells of: storaged's clock is set once a second, later on a busy host
 
 
 class Restore:
@@ -50,7 +51,7 @@ class Restore:
             if re.match(r"binlog\.\d+\Z", name):
                 with open(os.path.join(self.sync, name)) as file:
                     for match in filter(None, map(DELETED.match, file)):
-                        if int(match[1]) >= since and NAME.match(match[2]):
+                        if int(match[1]) >= since - CLOCK and NAME.match(match[2]):
                             yield match[2]
 
     def place(self, name: str) -> str:
