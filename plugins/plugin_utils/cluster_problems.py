@@ -231,6 +231,8 @@ def _weights(settings: Settings, servers: Sequence[str]) -> Iterator[str]:
     for host in servers:
         if host not in weights:
             yield f"image_cluster_weights has no weight for {host}: add it, or write auto."
+    if servers and all(weights.get(host) == 0 for host in servers):
+        yield "image_cluster_weights drains every image server, so that readers would meet nobody: give one of them a weight of 1 or more."
 
 
 def _networks(settings: Settings) -> Iterator[str]:

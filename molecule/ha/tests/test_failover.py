@@ -123,6 +123,10 @@ def test_a_drain_lets_downloads_end_and_sends_nobody_new(directors, begin, hostv
     again = begin(PROJECT / "playbooks" / "drain.yml", "-e", f"server={server}")()
     assert (again.status, sum(again.changed.values())) == (0, 0)
     assert f"{server} is drained already" in again.said
+    last = begin(PROJECT / "playbooks" / "drain.yml", "-e", "server=image1")()
+    assert last.status != 0
+    assert "has no image server left to send readers to" in " ".join(last.said.split())
+    assert set(last.changed.values()) == {0}
     back = begin(PROJECT / "playbooks" / "undrain.yml", "-e", f"server={server}")()
     assert back.status == 0, back.said
     assert [directors.weight(name, address) for name in directors.pair] == [1, 1]

@@ -75,6 +75,7 @@ def test_a_sound_inventory_has_no_problem():
             "to 253, the most that a health check can carry",
         ),
         ({"weights": {"image1": 1}}, "no weight for image2"),
+        ({"weights": {"image1": 0, "image2": 0}}, "drains every image server"),
         ({"weights": {"image1": 1, "image2": 1, "image9": 1}}, "names image9, which is not in image_servers"),
         ({"weights": "even"}, "image_cluster_weights is 'even'"),
         ({"client_networks": ["10.0.5.1/24"]}, "write 10.0.5.0/24"),
