@@ -96,6 +96,7 @@ def test_the_rules_outlive_the_distribution_s_nftables(nodes, verb, group):
             host.check_output("systemctl stop nftables")
 
 
+@pytest.mark.long
 def test_a_table_that_drops_what_a_host_needs_is_named_before_any_host_is_changed(storage, begin):
     # Connections that are there already go on, and ssh is not spoken of.
     rule = f"tcp dport {STORAGE_PORT} tcp flags & (syn | ack) == syn drop"

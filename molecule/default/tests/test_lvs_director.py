@@ -138,6 +138,7 @@ def test_a_reload_leaves_a_drained_server_drained(static, nodes, hostvars):
         static.check_output(f"ipvsadm -e -f 1 -r {server}:0 -g -w {before}")
 
 
+@pytest.mark.long
 def test_a_drain_by_the_inventory_ends_with_it_and_one_by_hand_does_not(static, begin, hostvars, tmp_path):
     addresses = {name: hostvars(name)["ansible_host"] for name in ("image1", "image2")}
     (tmp_path / "vars.yml").write_text("{}\n")
