@@ -150,7 +150,7 @@ def begin():
         )
 
         def end() -> Played:
-            said, _ = process.communicate(timeout=1200)
+            said, _ = process.communicate(timeout=600)
             changed = re.findall(r"(?m)^(\S+) +: ok=.*changed=(\d+)", said)
             return Played(process.returncode, said, {host: int(count) for host, count in changed})
 

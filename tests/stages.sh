@@ -44,8 +44,10 @@ stage() {
         stage_results+=(FAILED)
         printf '   FAILED after %s. What failed, of %s:\n' "$(clock $((SECONDS - from)))" "$log"
         # The tests' names first: what each of them compared can be long.
-        grep -aE '^(fatal: |failed: |FAILED |ERROR )' "$log" | cut -c 1-600 | tail -n 20 | sed 's/^/   ! /' || true
-        grep -aE '^E   ' "$log" | cut -c 1-600 | head -n 20 | sed 's/^/   ! /' || true
+        {
+            grep -aE '^(fatal: |failed: |FAILED |ERROR )' "$log" | tail -n 20
+            grep -aE '^E   ' "$log" | head -n 20
+        } | cut -c 1-600 | sed 's/^/   ! /' || true
         printf '   its end:\n'
         tail -n "${STAGE_TAIL:-60}" "$log" | sed 's/^/   | /'
         stage_table

@@ -153,7 +153,13 @@ def test_the_firewall_keeps_its_rules_when_nftables_refuses_new_ones(refused, no
     assert "10.0.0.999" not in rules and "22122" in rules
 
 
-@pytest.mark.parametrize("words", [["--check", "--diff"], pytest.param([], marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["--check", "--diff"], id="check"),
+        pytest.param([], id="run", marks=pytest.mark.long),
+    ],
+)
 def test_everything_is_as_it_was(refused, begin, words):
     again = begin(PROJECT / "playbooks" / "site.yml", *words)()
     assert again.status == 0, again.said
