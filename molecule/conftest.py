@@ -193,11 +193,11 @@ class Power:
     def on(self, *names: str) -> None:
         """These hosts are on, and have booted."""
         self._containers("start", names)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         for name in names:
             asked = [*ssh(), "-o", "ConnectTimeout=2", address(name), "systemctl is-system-running"]
             while subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() not in UP:
-                assert time.monotonic() < deadline, f"{name} is not back 120 s after its power came back"
+                assert time.monotonic() < deadline, f"{name} is not back 300 s after its power came back"
                 time.sleep(1)
 
     def freeze(self, name: str) -> None:

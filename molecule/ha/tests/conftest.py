@@ -83,6 +83,17 @@ class Directors(NamedTuple):
                 f"for i in 1 2 3 4; do timeout {seconds} sh -c 'while :; do :; done' >/dev/null 2>&1 & done"
             )
 
+    def active(self) -> dict[str, int]:
+        """How many connections each director counts as being opened or open."""
+        return {
+            name: sum(
+                int(line.split()[-2])
+                for line in host.check_output("ipvsadm -L -n").splitlines()
+                if line.startswith("  -> ") and line.split()[-2].isdigit()
+            )
+            for name, host in self.pair.items()
+        }
+
     def weight(self, name: str, address: str) -> int | None:
         """The weight of a real server in a director's table; None when it is not there."""
         words = self.pair[name].run("ipvsadm -S -n").stdout.split()

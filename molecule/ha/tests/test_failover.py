@@ -63,7 +63,7 @@ def test_a_director_that_comes_back_takes_nothing(dead, directors, power, readin
     assert seen.losses() == {}
 
 
-def test_a_planned_switchover_fails_no_request_and_breaks_no_download(directors, begin, reading):
+def test_a_planned_switchover_fails_no_request_and_breaks_no_download(directors, begin, reading, wait):
     holder = directors.settle()
     with reading(downloads=50, rate=5000) as seen:
         played = begin(PROJECT / "playbooks" / "switchover.yml")()
@@ -71,6 +71,8 @@ def test_a_planned_switchover_fails_no_request_and_breaks_no_download(directors,
     assert directors.settle() != holder
     assert "new" not in seen.losses(), seen.losses()
     assert "downloads" not in seen.losses(), seen.losses()
+    # Also the one that carried them: a drain would wait for what it did not hear the end of.
+    wait(lambda: not any(directors.active().values()), "both directors know that the readers are done", 60)
 
 
 def test_after_a_partition_there_is_one_holder_and_the_readers_network_knows_it(directors, node, wait):
@@ -78,6 +80,23 @@ def test_after_a_partition_there_is_one_holder_and_the_readers_network_knows_it(
     with directors.parted():
         wait(lambda: len(directors.holders()) == 2, "the partition makes two holders", TAKEN_OVER)
     wait(lambda: directors.known_to(node("router1")), "the router knows the one holder", 2 * TAKEN_OVER)
+
+
+def test_directors_that_stood_still_agree_again(directors, power, reading, wait):
+    """As when the machines below them were suspended: one that wakes takes over, and hears in the same moment that it must not."""
+    directors.settle()
+    for _ in range(3):
+        for name in directors.pair:
+            power.freeze(name)
+        time.sleep(5)
+        for name in directors.pair:
+            power.thaw(name)
+        wait(lambda: len(directors.holders()) == 1, "there is one holder", TAKEN_OVER)
+        time.sleep(2)
+    directors.settle()
+    with reading() as seen:
+        pass
+    assert seen.losses() == {}
 
 
 @pytest.mark.parametrize("way", ["stops", "freezes"])
