@@ -49,7 +49,7 @@ def test_the_whole_cluster_is_updated_and_nobody_notices(directors, begin, nodes
     """It begins where the failed one stopped: with a drained server."""
     holder = directors.settle()
     with writing() as ledger, reading(downloads=10) as seen:
-        played = begin(UPDATE, "-e", "update=nginx", "-e", "batch=1")()
+        played = begin(UPDATE, "-e", "update=system,nginx,fastdfs", "-e", "batch=1")()
     assert played.status == 0, played.said
     assert directors.settle() != holder
     assert seen.losses() == {}
