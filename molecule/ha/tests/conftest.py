@@ -16,10 +16,19 @@ class Directors(NamedTuple):
     """The two directors: ``pair`` maps names to hosts."""
 
     pair: dict
-    vip: str
+    vips: list
+
+    @property
+    def vip(self) -> str:
+        return self.vips[0]
+
+    def carried(self, name: str) -> set[str]:
+        """Which of the VIPs that director carries."""
+        shown = self.pair[name].run("ip -oneline address").stdout
+        return {vip for vip in self.vips if f" {vip}/" in shown}
 
     def carries(self, name: str) -> bool:
-        return self.pair[name].run(f"ip -oneline address show to {self.vip}").stdout.strip() != ""
+        return self.carried(name) != set()
 
     def holders(self, *without: str) -> list[str]:
         return [name for name in self.pair if name not in without and self.carries(name)]
@@ -105,7 +114,7 @@ class Directors(NamedTuple):
 
 @pytest.fixture(scope="session")
 def directors(nodes, vips) -> Directors:
-    return Directors({host.name: host for host in nodes("lvs_directors")}, vips[0])
+    return Directors({host.name: host for host in nodes("lvs_directors")}, vips)
 
 
 class Reading:

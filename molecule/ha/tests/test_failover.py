@@ -16,6 +16,12 @@ TAKEN_OVER = 12
 EJECTED = 20
 
 
+def serves6(directors, node) -> str:
+    """What a reader in the directors' own network is answered at the IPv6 VIP."""
+    vip = next(vip for vip in directors.vips if ":" in vip)
+    return node("tracker1").run(f"curl -s -m 10 -o /dev/null -w '%{{http_code}}' 'http://[{vip}]/'").stdout
+
+
 def served_without(seen, server: str) -> None:
     assert seen.losses() == {}
     assert server not in seen.report["new"]["servers"]
@@ -33,9 +39,10 @@ def dead(directors, power, reading, writing, wait):
     power.on(holder)
 
 
-def test_a_dead_directors_vip_is_on_the_other_and_readers_are_served_again(dead, directors, reading):
+def test_a_dead_directors_vips_are_on_the_other_and_readers_are_served_again(dead, directors, node, reading):
     holder, seen, _ = dead
-    assert directors.holder(holder) != holder
+    assert directors.carried(directors.holder(holder)) == set(directors.vips)
+    assert serves6(directors, node) == "200"
     assert seen.report["new"]["gap"] < TAKEN_OVER
     with reading() as later:
         pass
@@ -63,12 +70,17 @@ def test_a_director_that_comes_back_takes_nothing(dead, directors, power, readin
     assert seen.losses() == {}
 
 
-def test_a_planned_switchover_fails_no_request_and_breaks_no_download(directors, begin, reading, wait):
+def test_a_planned_switchover_fails_no_request_and_breaks_no_download(
+    directors, begin, node, reading, wait
+):
     holder = directors.settle()
+    assert serves6(directors, node) == "200"
     with reading(downloads=50, rate=5000) as seen:
         played = begin(PROJECT / "playbooks" / "switchover.yml")()
     assert played.status == 0, played.said
-    assert directors.settle() != holder
+    assert directors.carried(holder) == set()
+    assert directors.carried(directors.settle()) == set(directors.vips)
+    assert serves6(directors, node) == "200"
     assert "new" not in seen.losses(), seen.losses()
     assert "downloads" not in seen.losses(), seen.losses()
     # Also the one that carried them: a drain would wait for what it did not hear the end of.

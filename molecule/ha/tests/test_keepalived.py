@@ -18,9 +18,10 @@ def main_pid(host) -> str:
     return host.check_output("systemctl show --property=MainPID --value keepalived")
 
 
-def test_one_director_carries_the_vip_and_both_have_the_same_table(directors, nodes):
-    directors.settle()
-    assert directors.pools()[0].count("-a ") == len(nodes("image_servers"))
+def test_one_director_carries_the_vips_and_both_have_the_same_table(directors, nodes):
+    """A VIP of each address family, with a virtual service of its own."""
+    assert directors.carried(directors.settle()) == set(directors.vips)
+    assert directors.pools()[0].count("-a ") == len(nodes("image_servers")) * len(directors.vips)
 
 
 def test_each_director_can_be_told_from_the_other_and_takes_nothing_back(directors):
