@@ -24,11 +24,13 @@ IMAGE = b"image" * 4000
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    asked = 0  # on this connection
 
     def do_GET(self):
         connections = self.server.connections
         connections[self.client_address] = self.connection
-        if self.path == "/reset":
+        self.asked += 1
+        if self.path == "/reset" or (self.path == "/stale" and self.asked > 1):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             os.close(self.connection.detach())
             self.close_connection = True
@@ -183,6 +185,17 @@ def test_a_server_that_says_it_closes_is_no_failure(server, probe):
     report = end()
     assert report["new"]["failures"] == report["kept"]["failures"] == {}
     assert report["kept"]["opened"] > 2
+
+
+def test_a_request_that_a_closed_kept_connection_swallows_is_asked_again(server, probe):
+    end = probe(server.server_port, "/stale")
+    wait(lambda: len(server.connections) > 20)
+    report = end()
+    assert report["new"]["failures"] == report["kept"]["failures"] == {}
+    assert report["kept"]["again"] > 2
+    assert report["new"]["again"] == 0
+    # One may be under way at the end.
+    assert report["kept"]["opened"] - report["kept"]["ok"] in (0, 1)
 
 
 def test_another_content_is_a_failure(server, probe):

@@ -70,9 +70,7 @@ def test_a_director_that_comes_back_takes_nothing(dead, directors, power, readin
     assert seen.losses() == {}
 
 
-def test_a_planned_switchover_fails_no_request_and_breaks_no_download(
-    directors, begin, node, reading, wait
-):
+def test_a_planned_switchover_fails_no_request_and_breaks_no_download(directors, begin, node, reading, wait):
     holder = directors.settle()
     assert serves6(directors, node) == "200"
     with reading(downloads=50, rate=5000) as seen:
@@ -139,11 +137,52 @@ def test_a_dead_image_server_is_removed_and_then_nobody_waits_for_it(
     wait(lambda: directors.weight(holder, address) == 1, f"{server} is back", EJECTED)
 
 
-def test_a_drain_lets_downloads_end_and_sends_nobody_new(directors, begin, hostvars, reading):
+# Asks that server again and again on one connection, until it is closed.
+KEEPER = """
+import http.client, sys, time
+vip, server = sys.argv[1:]
+def ask(link):
+    link.request("GET", "/")
+    answer = link.getresponse()
+    answer.read()
+    return answer.headers["X-Image-Server"]
+while ask(link := http.client.HTTPConnection(vip, timeout=15)) != server:
+    link.close()
+link.auto_open = False
+print("open", flush=True)
+try:
+    while ask(link) == server:
+        time.sleep(0.05)
+except (http.client.HTTPException, OSError):
+    pass
+"""
+
+
+@pytest.fixture
+def keeper(nodes, vips, wait):
+    """keeper("image2"): a reader that has a connection to that server and would go on asking on it for ever; its unit on the reader's host."""
+    reader = nodes("image_readers")[0]
+
+    def start(server: str):
+        reader.check_output(f"cat >/var/tmp/keeper.py <<'EOF'\n{KEEPER}\nEOF")
+        told = "--property=StandardOutput=file:/var/tmp/keeper.out"
+        run = f"systemd-run --quiet --collect {told} --unit=keeper python3 /var/tmp/keeper.py {vips[0]} {server}"
+        reader.check_output(f"rm -f /var/tmp/keeper.out; {run}")
+        wait(lambda: reader.run("cat /var/tmp/keeper.out").stdout == "open\n", f"it is connected to {server}")
+        return reader.service("keeper")
+
+    yield start
+    reader.run("systemctl stop keeper")
+
+
+def test_a_drain_lets_downloads_end_and_sends_nobody_new(directors, begin, hostvars, keeper, reading):
     server, address = "image2", hostvars("image2")["ansible_host"]
     directors.settle()
+    kept = keeper(server)
     with reading(downloads=20, rate=60000) as seen:
-        played = begin(PROJECT / "playbooks" / "drain.yml", "-e", f"server={server}")()
+        assert kept.is_running
+        played = begin(PROJECT / "playbooks" / "drain.yml", "-e", f"server={server}", "-e", "timeout=120")()
+        assert not kept.is_running
         with_weight = [directors.weight(name, address) for name in directors.pair]
     assert played.status == 0, played.said
     assert with_weight == [0, 0]
