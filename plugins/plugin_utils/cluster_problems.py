@@ -269,6 +269,20 @@ def _families(settings: Settings, found: Members, servers: Sequence[str]) -> Ite
                 yield f"An IPv6 VIP needs IPv6 on every image server, and {host} has no default IPv6 address: give it one, or drop the VIP."
 
 
+def _adverts(settings: Settings, found: Members, roles: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """VRRP adverts name addresses of the family in which they are sent, one at least (RFC 5798, 5.2.9)."""
+    first, *others = roles["lvs_directors"]
+    own = found[first]["address"]
+    if settings["director_mode"] != "keepalived" or not others or not own:
+        return
+    if family(own) not in {family(str(vip)) for vip in settings["vips"]}:
+        name = {"ipv4": "IPv4", "ipv6": "IPv6"}[family(own)]
+        yield (
+            f"Directors speak {name} with each other ({first} is {own}), and no VIP is an {name} address, so no advert could name one: "
+            "write one into image_cluster_vips, too, or an image_cluster_address of the VIPs' family for each director."
+        )
+
+
 def _health_checks(settings: Settings, found: Members, roles: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """The firewall opens image servers to the addresses that directors send from. One that is not known may be no reader's, either."""
     everybody = any(
@@ -410,6 +424,7 @@ def problems(settings: Settings, found: Members, groups: Mapping[str, Sequence[s
     servers = roles["image_servers"]
     said = said or [
         *_families(settings, found, servers),
+        *_adverts(settings, found, roles),
         *_gateway(settings, found, servers),
         *_health_checks(settings, found, roles),
     ]

@@ -24,24 +24,30 @@ def pool_entries(table: Services, plan: Mapping[str, Any], host: str) -> list[di
     """Where the image server ``host`` stands in a director's table, one entry an address of it.
 
     ``table`` is what ``ipvs_info`` returns as ``services``; services that ``plan`` does not know do not count. An entry has ``server`` and
-    ``services`` for the module ``ipvs_drain``, and the ``weights`` that it has there.
+    ``services`` for the module ``ipvs_drain``, the ``weights`` that it has there, and how many ``active`` connections.
     """
     ours = {_identity(service) for service in plan["services"]}
     member = plan["members"][host]
     entries = []
     for address in [each for each in (member["address"], member["address6"]) if each]:
         found = [
-            ({key: service[key] for key in ("fwmark", "family")}, server["weight"])
-            if service.get("fwmark")
-            else ({key: service[key] for key in ("address", "port", "protocol")}, server["weight"])
+            ({key: service[key] for key in keys}, server["weight"], server.get("active_connections", 0))
             for service in table
             if _identity(service) in ours
+            for keys in [("fwmark", "family") if service.get("fwmark") else ("address", "port", "protocol")]
             for server in service["servers"]
             if ipaddress.ip_address(server["address"]) == ipaddress.ip_address(address)
         ]
         if found:
-            services, weights = zip(*found)
-            entries.append({"server": address, "services": list(services), "weights": list(weights)})
+            services, weights, active = zip(*found)
+            entries.append(
+                {
+                    "server": address,
+                    "services": list(services),
+                    "weights": list(weights),
+                    "active": sum(active),
+                }
+            )
     return entries
 
 

@@ -92,13 +92,13 @@ class Directors(NamedTuple):
                 f"for i in 1 2 3 4; do timeout {seconds} sh -c 'while :; do :; done' >/dev/null 2>&1 & done"
             )
 
-    def active(self) -> dict[str, int]:
-        """How many connections each director counts as being opened or open."""
+    def active(self, address: str = "") -> dict[str, int]:
+        """How many connections each director counts as being opened or open, to that real server or to all."""
         return {
             name: sum(
                 int(line.split()[-2])
                 for line in host.check_output("ipvsadm -L -n").splitlines()
-                if line.startswith("  -> ") and line.split()[-2].isdigit()
+                if line.startswith(f"  -> {address}") and line.split()[-2].isdigit()
             )
             for name, host in self.pair.items()
         }
@@ -127,9 +127,10 @@ class Reading:
         """How many requests on ``new`` or ``kept`` connections failed."""
         return sum(self.report[way]["failures"].values())
 
-    def losses(self) -> dict:
-        """Everything that failed: nothing is an empty mapping."""
+    def losses(self, closing: bool = False) -> dict:
+        """Everything that failed; {} is nothing. Only where servers are ``closing`` kept connections may a request be asked again."""
         lost = {way: self.report[way]["lost"] for way in ("new", "kept")}
+        lost["again"] = 0 if closing else self.report["kept"]["again"]
         return {
             way: what
             for way, what in (lost | {"downloads": self.report["downloads"]["broken"]}).items()

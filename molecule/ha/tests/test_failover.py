@@ -70,7 +70,7 @@ def test_a_director_that_comes_back_takes_nothing(dead, directors, power, readin
     assert seen.losses() == {}
 
 
-def test_a_planned_switchover_fails_no_request_and_breaks_no_download(directors, begin, node, reading, wait):
+def test_a_planned_switchover_fails_no_request_and_breaks_no_download(directors, begin, node, reading):
     holder = directors.settle()
     assert serves6(directors, node) == "200"
     with reading(downloads=50, rate=5000) as seen:
@@ -81,8 +81,6 @@ def test_a_planned_switchover_fails_no_request_and_breaks_no_download(directors,
     assert serves6(directors, node) == "200"
     assert "new" not in seen.losses(), seen.losses()
     assert "downloads" not in seen.losses(), seen.losses()
-    # Also the one that carried them: a drain would wait for what it did not hear the end of.
-    wait(lambda: not any(directors.active().values()), "both directors know that the readers are done", 60)
 
 
 def test_after_a_partition_there_is_one_holder_and_the_readers_network_knows_it(directors, node, wait):
@@ -175,31 +173,64 @@ def keeper(nodes, vips, wait):
     reader.run("systemctl stop keeper")
 
 
-def test_a_drain_lets_downloads_end_and_sends_nobody_new(directors, begin, hostvars, keeper, reading):
+@pytest.fixture
+def drain(begin):
+    """drain("image2", "--check") plays drain.yml."""
+    return lambda server, *words: begin(
+        PROJECT / "playbooks" / "drain.yml", "-e", f"server={server}", *words
+    )()
+
+
+def test_a_drain_lets_downloads_end_and_sends_nobody_new(directors, drain, begin, hostvars, keeper, reading):
     server, address = "image2", hostvars("image2")["ansible_host"]
-    directors.settle()
+    holder = directors.settle()
     kept = keeper(server)
     with reading(downloads=20, rate=60000) as seen:
-        assert kept.is_running
-        played = begin(PROJECT / "playbooks" / "drain.yml", "-e", f"server={server}", "-e", "timeout=120")()
+        checked = drain(server, "--check")
+        assert checked.status == 0, checked.said
+        assert [directors.weight(name, address) for name in directors.pair] == [1, 1]
+        assert kept.is_running and directors.active(address)[holder] > 1
+        played = drain(server, "-e", "timeout=120")
+        # Whoever reads, reads elsewhere by now.
+        assert directors.active(address)[holder] == 0
         assert not kept.is_running
         with_weight = [directors.weight(name, address) for name in directors.pair]
     assert played.status == 0, played.said
     assert with_weight == [0, 0]
-    assert seen.losses() == {}
+    assert seen.losses(closing=True) == {}
     with reading() as seen:
         time.sleep(1)
     served_without(seen, server)
-    again = begin(PROJECT / "playbooks" / "drain.yml", "-e", f"server={server}")()
+    again = drain(server)
     assert (again.status, sum(again.changed.values())) == (0, 0)
     assert f"{server} is drained already" in again.said
-    last = begin(PROJECT / "playbooks" / "drain.yml", "-e", "server=image1")()
+    last = drain("image1")
     assert last.status != 0
     assert "has no image server left to send readers to" in " ".join(last.said.split())
     assert set(last.changed.values()) == {0}
     back = begin(PROJECT / "playbooks" / "undrain.yml", "-e", f"server={server}")()
     assert back.status == 0, back.said
     assert [directors.weight(name, address) for name in directors.pair] == [1, 1]
+
+
+def test_a_drain_that_was_interrupted_is_completed(directors, drain, begin, hostvars, keeper, node, wait):
+    server, address = "image2", hostvars("image2")["ansible_host"]
+    directors.settle()
+    kept = keeper(server)
+    node(server).check_output("touch /var/lib/nginx-image/drain")
+    wait(lambda: [directors.weight(name, address) for name in directors.pair] == [0, 0], "both have seen it")
+    assert kept.is_running
+    assert drain(server, "-e", "timeout=120").status == 0
+    assert not kept.is_running
+    assert begin(PROJECT / "playbooks" / "undrain.yml", "-e", f"server={server}")().status == 0
+
+
+def test_a_drain_of_nobody_is_refused(drain):
+    played = drain("image3")
+    assert played.status != 0
+    assert "-e server=image3 names no image server: write -e server= with one of image1, image2." in " ".join(
+        played.said.split()
+    )
 
 
 def test_forged_adverts_from_a_strangers_address_move_nothing(directors, node, hostvars):

@@ -51,7 +51,6 @@ def test_scripts_run_as_nobody_who_matters_and_keepalived_in_a_sandbox(directors
 
 
 def test_connections_are_copied_from_either_director_to_the_other(directors):
-    """In every state: one that is in FAULT hears which connections end, too."""
     directors.settle()
     for host in directors.pair.values():
         daemons = host.check_output("ipvsadm -L --daemon").splitlines()
@@ -119,6 +118,27 @@ def test_a_configuration_that_keepalived_refuses_is_not_put_in_place(refused):
 def test_somebody_elses_keepalived_is_left_alone(refused):
     assert refused["foreign"].status != 0
     assert "A keepalived that this role did not set up runs here" in refused["foreign"].said
+
+
+def test_below_the_quorum_the_sorry_server_answers_and_raw_lines_count(begin, directors, tmp_path):
+    directors.settle()
+    name = directors.other()
+    host = directors.pair[name]
+    asked = {
+        # More than all weights together.
+        "keepalived_lvs_quorum": 3,
+        "keepalived_lvs_sorry_server": {"address": "10.205.0.31", "port": 80},
+        "keepalived_lvs_raw": "virtual_server 198.51.100.7 80 {\n  lvs_sched rr\n  real_server 198.51.100.8 80 {\n    weight 2\n  }\n}",
+    }
+    for variables in (asked, {}):
+        file = tmp_path / "variables.yml"
+        file.write_text(json.dumps(variables))
+        played = begin(ROLE, "-e", f"role=keepalived role_hosts={name} role_vars={file}")()
+        assert played.status == 0, played.said
+        table = host.check_output("ipvsadm -S -n")
+        assert ("-r 10.205.0.31:" in table) == (variables == asked), table
+        assert ("-a -t 198.51.100.7:80 -r 198.51.100.8:80 -m -w 2" in table) == (variables == asked), table
+    directors.settle()
 
 
 @pytest.mark.parametrize("changed", [False, True])

@@ -52,7 +52,7 @@ def test_the_whole_cluster_is_updated_and_nobody_notices(directors, begin, nodes
         played = begin(UPDATE, "-e", "update=system,nginx,fastdfs", "-e", "batch=1")()
     assert played.status == 0, played.said
     assert directors.settle() != holder
-    assert seen.losses() == {}
+    assert seen.losses(closing=True) == {}
     assert seen.report["new"]["requests"] > 1000
     assert ledger.acknowledged > 100
     assert ledger.failed == 0

@@ -122,6 +122,17 @@ def test_two_directors_with_keepalived_have_no_problem():
     assert said({"director_mode": "keepalived"}, {"director2": DIRECTOR2}, TWO) == []
 
 
+def test_two_directors_need_a_vip_of_the_family_in_which_they_speak():
+    hostvars = {"director2": DIRECTOR2}
+    for number, name in enumerate(("image1", "image2"), 2):
+        facts = {"default_ipv6": {"address": f"fd00::{number}"}}
+        hostvars[name] = {**HOSTVARS[name], "ansible_facts": facts}
+    settings = {"director_mode": "keepalived", "vips": ["fd00::64"], "reader_networks": ["::/0"]}
+    assert [each for each in said(settings, hostvars, TWO) if "no VIP is an IPv4 address" in each]
+    settings["vips"].append("10.0.0.100")
+    assert not [each for each in said(settings, hostvars, TWO) if "no VIP is an" in each]
+
+
 @pytest.mark.parametrize(
     ("priority", "words"),
     [

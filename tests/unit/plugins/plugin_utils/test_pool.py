@@ -77,6 +77,7 @@ def test_services_by_address_are_told_apart_by_protocol_address_and_port():
             "server": "fd00::2",
             "services": [{"address": "fd00:0:0::64", "port": 80, "protocol": "tcp"}],
             "weights": [4],
+            "active": 0,
         }
     ]
 
