@@ -31,6 +31,8 @@ def served_without(seen, server: str) -> None:
 def dead(directors, power, reading, writing, wait):
     """A director whose power was cut while it carried the VIP, and what a reader and a writer saw meanwhile."""
     holder = directors.settle()
+    # What site.yml has just written for the first time may be in memory only, for half a minute. After a cut in it, it has to run again.
+    directors.pair[holder].check_output("sync")
     with writing() as written, reading() as seen:
         power.off(holder)
         wait(lambda: directors.holders(holder), "the other director carries the VIP", TAKEN_OVER)
