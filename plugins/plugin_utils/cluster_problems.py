@@ -276,7 +276,7 @@ def _adverts(settings: Settings, found: Members, roles: Mapping[str, Sequence[st
     if settings["director_mode"] != "keepalived" or not others or not own:
         return
     if family(own) not in {family(str(vip)) for vip in settings["vips"]}:
-        name = {"ipv4": "IPv4", "ipv6": "IPv6"}[family(own)]
+        name = family(own).replace("ip", "IP")
         yield (
             f"Directors speak {name} with each other ({first} is {own}), and no VIP is an {name} address, so no advert could name one: "
             "write one into image_cluster_vips, too, or an image_cluster_address of the VIPs' family for each director."

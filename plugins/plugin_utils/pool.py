@@ -31,7 +31,7 @@ def pool_entries(table: Services, plan: Mapping[str, Any], host: str) -> list[di
     entries = []
     for address in [each for each in (member["address"], member["address6"]) if each]:
         found = [
-            ({key: service[key] for key in keys}, server["weight"], server.get("active_connections", 0))
+            ({key: service[key] for key in keys}, server["weight"], server["active_connections"])
             for service in table
             if _identity(service) in ours
             for keys in [("fwmark", "family") if service.get("fwmark") else ("address", "port", "protocol")]

@@ -92,16 +92,10 @@ class Directors(NamedTuple):
                 f"for i in 1 2 3 4; do timeout {seconds} sh -c 'while :; do :; done' >/dev/null 2>&1 & done"
             )
 
-    def active(self, address: str = "") -> dict[str, int]:
-        """How many connections each director counts as being opened or open, to that real server or to all."""
-        return {
-            name: sum(
-                int(line.split()[-2])
-                for line in host.check_output("ipvsadm -L -n").splitlines()
-                if line.startswith(f"  -> {address}") and line.split()[-2].isdigit()
-            )
-            for name, host in self.pair.items()
-        }
+    def active(self, name: str, address: str) -> int:
+        """How many connections to a real server a director counts as being opened or open."""
+        lines = self.pair[name].check_output("ipvsadm -L -n").splitlines()
+        return sum(int(line.split()[-2]) for line in lines if line.startswith(f"  -> {address}:"))
 
     def weight(self, name: str, address: str) -> int | None:
         """The weight of a real server in a director's table; None when it is not there."""

@@ -191,10 +191,10 @@ def test_a_drain_lets_downloads_end_and_sends_nobody_new(directors, drain, begin
         checked = drain(server, "--check")
         assert checked.status == 0, checked.said
         assert [directors.weight(name, address) for name in directors.pair] == [1, 1]
-        assert kept.is_running and directors.active(address)[holder] > 1
+        assert kept.is_running and directors.active(holder, address) > 1
         played = drain(server, "-e", "timeout=120")
         # Whoever reads, reads elsewhere by now.
-        assert directors.active(address)[holder] == 0
+        assert directors.active(holder, address) == 0
         assert not kept.is_running
         with_weight = [directors.weight(name, address) for name in directors.pair]
     assert played.status == 0, played.said

@@ -24,7 +24,11 @@ PLAN = {
 
 def table(first4, first6, second=1):
     def pool(*weights):
-        return [{"address": address, "weight": weight} for address, weight in weights if weight is not None]
+        return [
+            {"address": address, "weight": weight, "active_connections": 0}
+            for address, weight in weights
+            if weight is not None
+        ]
 
     return [
         {"fwmark": 1, "family": "ipv4", "servers": pool(("10.0.0.2", first4), ("10.0.0.3", second))},
@@ -59,13 +63,13 @@ def test_services_by_address_are_told_apart_by_protocol_address_and_port():
             "protocol": "tcp",
             "address": "fd00:0:0::64",
             "port": 80,
-            "servers": [{"address": "fd00::2", "weight": 4}],
+            "servers": [{"address": "fd00::2", "weight": 4, "active_connections": 7}],
         },
         {
             "protocol": "tcp",
             "address": "fd00::64",
             "port": 8080,
-            "servers": [{"address": "fd00::2", "weight": 5}],
+            "servers": [{"address": "fd00::2", "weight": 5, "active_connections": 1}],
         },
     ]
     plan = {**PLAN, "services": planned}
@@ -77,7 +81,7 @@ def test_services_by_address_are_told_apart_by_protocol_address_and_port():
             "server": "fd00::2",
             "services": [{"address": "fd00:0:0::64", "port": 80, "protocol": "tcp"}],
             "weights": [4],
-            "active": 0,
+            "active": 7,
         }
     ]
 
