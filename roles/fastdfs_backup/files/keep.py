@@ -125,9 +125,16 @@ class Inbox:
             return NOTHING, []
 
     def lists(self) -> list[str]:
-        """The lists that have come, the oldest position first."""
+        """The lists that have come: those of the binlog that is being archived before its successor's, and the oldest position first."""
         found = [name for name in os.listdir(self.path) if LISTED.match(name)]
-        return sorted(found, key=lambda name: [int(part) for part in re.findall(r"(?<=-)\d+", name)])
+        born = self.position.split("-")[0]
+        return sorted(
+            found,
+            key=lambda name: (
+                not name.startswith(born),
+                [int(part) for part in re.findall(r"(?<=-)\d+", name)],
+            ),
+        )
 
     def turn(self, now: float) -> bool:
         """A step, unless there was trouble a moment ago: whoever has trouble, or makes it, is in nobody else's way."""

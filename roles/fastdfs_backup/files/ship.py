@@ -99,6 +99,9 @@ class Binlog:
     def read(self, position: Position, lines: int = BATCH) -> tuple[list[Entry], Position]:
         """What follows ``position`` and has to be shipped, of so many lines at most, and the position behind them."""
         found: list[Entry] = []
+        if position.born == Position().born:
+            # A position before there was a binlog is in none.
+            return found, position
         # A file that has a successor gets no more lines; it may get its last ones until then.
         last = not os.path.exists(self.file(position.index + 1))
         try:
@@ -246,7 +249,7 @@ class Shipper:
 
     def step(self) -> bool:
         """Ships what is new, once it is known what the archive has. False when there was nothing, or when the archive has enough to do."""
-        if not self.asked:
+        if not self.asked or self.binlog.begin().born != self.sent.born:
             self.ask()
         entries, behind = self.binlog.read(self.sent) if len(self.waiting) < AHEAD else ([], self.sent)
         if entries:
