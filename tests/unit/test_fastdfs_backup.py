@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -270,6 +271,57 @@ def test_what_a_storage_shipped_before_it_was_set_up_anew_is_archived_first(stor
         pass
     assert [archived(backup, name) is None for name in (first, second, new)] == [False] * 3
     assert not list((backup / "rejected").rglob("*"))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_whatever_comes_between_the_two_every_image_that_stays_is_archived(
+    storage, backup, shipper, inbox, seed
+):
+    rng = random.Random(seed)
+    sender, receiver = shipper(), inbox()
+    there: dict[str, bytes] = {}
+    happens = {
+        "upload": 8,
+        "replica": 3,
+        "delete": 2,
+        "send": 8,
+        "receive": 8,
+        "restart": 2,
+        "power cut": 1,
+        "anew": 1,
+    }
+    events = rng.choices(list(happens), weights=list(happens.values()), k=40)
+    for number, event in enumerate(events):
+        content = f"image {number}".encode()
+        if event == "upload":
+            there[storage.upload(content)] = content
+        elif event == "replica":
+            storage.upload(content, operation="c")
+        elif event == "delete" and there:
+            name = rng.choice(list(there))
+            storage.path(name).unlink()
+            storage.log("D", name)
+            del there[name]
+        elif event == "send":
+            sender.step()
+        elif event == "receive":
+            receiver.step()
+        elif event == "restart":
+            sender, receiver = rng.choice([(shipper(), receiver), (sender, inbox())])
+        elif event == "power cut" and receiver.lists():
+            (backup / "inbox/image1" / rng.choice(receiver.lists())).unlink()
+        elif event == "anew":
+            (storage.base / "data/sync/binlog.000").unlink(missing_ok=True)
+            there.clear()
+    for _ in range(8):
+        sender.moved -= ship.PATIENCE
+        sender.step()
+        while receiver.step():
+            pass
+    assert {name: archived(backup, name) for name in there} == there
+    assert not list((backup / "inbox/image1").glob("*.list"))
+    # Only what was lost makes a list come out of turn.
+    assert "power cut" in events or not list((backup / "rejected").rglob("*"))
 
 
 def test_what_was_lost_on_its_way_is_shipped_again(storage, backup, run, shipper, inbox, monkeypatch):
