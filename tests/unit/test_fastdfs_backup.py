@@ -273,7 +273,26 @@ def test_what_a_storage_shipped_before_it_was_set_up_anew_is_archived_first(stor
     assert not list((backup / "rejected").rglob("*"))
 
 
-@pytest.mark.parametrize("seed", range(10))
+def test_a_binlog_that_was_away_is_not_shipped_all_over_again(storage, shipper, run, monkeypatch):
+    monkeypatch.setattr(ship, "BATCH", 2)
+    monkeypatch.setattr(ship.Binlog.read, "__defaults__", (2,))
+    for number in range(20):
+        storage.upload(f"image {number}".encode())
+    run(count=12)
+    sender = shipper()
+    sender.step()
+    binlog = storage.base / "data/sync/binlog.000"
+    away = binlog.rename(storage.root / "away")
+    sender.step()
+    away.rename(binlog)
+    while sender.step():
+        pass
+    assert sender.sent == sender.done == ship.Position(sender.done.born, 0, binlog.stat().st_size)
+    assert sender.shipped == 2
+
+
+# With 51 a storage is set up anew while lists of its former binlog wait, in the order that lost an image once.
+@pytest.mark.parametrize("seed", [*range(9), 51])
 def test_whatever_comes_between_the_two_every_image_that_stays_is_archived(
     storage, backup, shipper, inbox, seed
 ):
@@ -352,10 +371,8 @@ def test_trouble_of_the_archive_s_disk_loses_nothing(storage, backup, run, shipp
 
 
 def test_trouble_on_the_way_is_said_and_nothing_is_passed(storage, backup, shipper, tmp_path, run):
-    storage.upload(b"another storage's", operation="c")
     sender = shipper()
     sender.step()
-    passed = sender.sent
     name = storage.upload()
     ssh = tmp_path / "ssh"
     working = ssh.read_text()
@@ -365,7 +382,7 @@ def test_trouble_on_the_way_is_said_and_nothing_is_passed(storage, backup, shipp
     sender.tell("rsync to backup1 failed")
     state = json.loads((storage.root / "state/state.json").read_text())
     assert state["lag_seconds"] > 1000
-    assert (sender.done, sender.sent) == (sender.binlog.begin(), passed)
+    assert sender.done == sender.sent == sender.binlog.begin()
     with pytest.raises(ship.Trouble, match="failed: Connection refused"):
         shipper().step()
     ssh.write_text(working)
@@ -376,7 +393,6 @@ def test_trouble_on_the_way_is_said_and_nothing_is_passed(storage, backup, shipp
 def test_uploads_while_the_backup_host_is_away_are_archived_when_it_is_back(
     storage, backup, shipper, tmp_path, inbox
 ):
-    storage.upload(b"another storage's", operation="c")
     sender = shipper()
     sender.step()
     ssh = tmp_path / "ssh"

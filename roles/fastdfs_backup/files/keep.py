@@ -130,10 +130,7 @@ class Inbox:
         born = self.position.split("-")[0]
         return sorted(
             found,
-            key=lambda name: (
-                not name.startswith(born),
-                [int(part) for part in re.findall(r"(?<=-)\d+", name)],
-            ),
+            key=lambda name: (not name.startswith(born), list(map(int, re.findall(r"(?<=-)\d+", name)))),
         )
 
     def turn(self, now: float) -> bool:

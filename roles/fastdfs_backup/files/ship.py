@@ -180,11 +180,11 @@ class Shipper:
             # Another binlog, since the storage was set up anew. What is archived already is archived once.
             done = begin
         late = bool(self.waiting) and self.asked - self.moved > PATIENCE
-        again = first or late or done < self.done or done.born != self.sent.born
+        again = first or late or done < self.done or done > self.sent or done.born != self.sent.born
         if done != self.done:
             self.done, self.moved, self.since = done, self.asked, None
         if again:
-            # The archive is a new one, or what was sent was lost before it was archived.
+            # The archive is a new one or has more than was known, or what was sent was lost before it was archived.
             self.moved = self.asked
             self.rewind()
         self.waiting = {
@@ -249,8 +249,13 @@ class Shipper:
 
     def step(self) -> bool:
         """Ships what is new, once it is known what the archive has. False when there was nothing, or when the archive has enough to do."""
-        if not self.asked or self.binlog.begin().born != self.sent.born:
+        begin = self.binlog.begin()
+        if not self.asked:
             self.ask()
+        elif begin.born != self.sent.born:
+            # It has begun, or another one has taken its place.
+            self.done = begin
+            self.rewind()
         entries, behind = self.binlog.read(self.sent) if len(self.waiting) < AHEAD else ([], self.sent)
         if entries:
             if not self.waiting:
