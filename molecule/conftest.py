@@ -168,7 +168,8 @@ def begin_role(begin, tmp_path_factory):
         file = folder / f"{len(list(folder.iterdir()))}.yml"
         file.write_text(json.dumps(variables))
         extra = {"role": role, "role_hosts": hosts, "role_vars": str(file)}
-        return begin(PROJECT / "molecule" / "default" / "role.yml", "--extra-vars", json.dumps(extra))
+        # With -v, every result is among what is said: secrets must not be.
+        return begin(PROJECT / "molecule" / "default" / "role.yml", "-v", "--extra-vars", json.dumps(extra))
 
     return start
 

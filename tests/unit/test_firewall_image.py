@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -25,6 +26,8 @@ RULES = [
     {"name": "sync", "protocol": "udp", "ports": [8848], "sources": ["10.0.0.7"]},
 ]
 NUMBERS = {"tcp": "tcp", "udp": "udp", "ipip": "4", "ipip6": "41", "vrrp": "112"}
+# The names of /etc/protocols, which firewalld takes.
+NAMES = {"ipip": "ipip", "ipip6": "ipv6", "vrrp": "vrrp"}
 
 
 def verdict(table: str, source: str, protocol: str, port: int = 0) -> str:
@@ -53,6 +56,31 @@ def verdict(table: str, source: str, protocol: str, port: int = 0) -> str:
     return "passed on"
 
 
+def firewalld_verdict(policy: str, source: str, protocol: str, port: int = 0) -> str:
+    """The same of firewalld's policy: the rules with the lowest priority are asked first."""
+    ip = ipaddress.ip_address(source)
+    for rule in sorted(
+        ElementTree.fromstring(policy).iter("rule"), key=lambda each: int(each.get("priority"))
+    ):
+        sender, family = rule.find("source"), rule.get("family", f"ipv{ip.version}")
+        if family != f"ipv{ip.version}" or (
+            sender is not None and ip not in ipaddress.ip_network(sender.get("address"))
+        ):
+            continue
+        ports, named = rule.find("port"), rule.find("protocol")
+        if ports is not None and (ports.get("protocol"), ports.get("port")) != (protocol, str(port)):
+            continue
+        if named is not None and named.get("value") != NAMES.get(protocol):
+            continue
+        return "accept" if rule.find("accept") is not None else "drop"
+    return "passed on"
+
+
+@pytest.mark.parametrize(
+    ("template", "judge"),
+    [("firewall-image.nft.j2", verdict), ("firewall_image.xml.j2", firewalld_verdict)],
+    ids=["nftables", "firewalld"],
+)
 @pytest.mark.parametrize(
     ("source", "protocol", "port", "seen"),
     [
@@ -88,13 +116,8 @@ def verdict(table: str, source: str, protocol: str, port: int = 0) -> str:
         ("198.51.100.1", "udp", 80, "passed on"),
     ],
 )
-def test_the_table_lets_in_whom_a_rule_names(source, protocol, port, seen):
-    assert (
-        verdict(
-            rendered("firewall", "firewall-image.nft.j2", firewall_image_rules=RULES), source, protocol, port
-        )
-        == seen
-    )
+def test_whom_a_rule_names_is_let_in(template, judge, source, protocol, port, seen):
+    assert judge(rendered("firewall", template, firewall_image_rules=RULES), source, protocol, port) == seen
 
 
 def test_everybody_is_everybody_of_that_family():

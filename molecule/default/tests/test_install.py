@@ -124,6 +124,7 @@ def repository(tmp_path_factory, hostvars, node, begin_role):
             variables.write(path.read_text().replace("---\n", ""))
     team = Repository(folder)
     assert begin_role("nginx", "image2", nginx_image_state="absent")().status == 0
+    assert not node("image2").file("/var/lib/nginx-image").exists
     team.play("base.yml")
     yield team
     node("image2").check_output(f"nft delete table inet ops; rm {' '.join(THEIRS)}; systemctl reload nginx")

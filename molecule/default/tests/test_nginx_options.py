@@ -201,6 +201,7 @@ def test_secrets_are_root_s_and_nobody_is_told(options, node, certificates):
         for name in ("nginx_image_secret.conf", "nginx_image.key"):
             for path in (f"/etc/nginx/{name}", f"/var/lib/nginx-image/accepted/{name}"):
                 assert (host.file(path).user, host.file(path).mode) == ("root", 0o600)
+            assert host.file(path).sha256sum not in options.said
     assert SECRET not in options.said
     assert certificates[0][1].splitlines()[1] not in options.said
 
