@@ -58,8 +58,9 @@ def mark(path: str) -> dict:
 
 
 def loaded(path: str) -> dict:
+    """What a service says, and how many seconds ago it did."""
     with open(path) as file:
-        return json.load(file)
+        return {**json.load(file), "age": max(0, int(time.time() - os.fstat(file.fileno()).st_mtime))}
 
 
 def main() -> None:

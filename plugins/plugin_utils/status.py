@@ -13,6 +13,7 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.fastdfs.clust
 MIB = 1 << 20
 FULL = 0.9  # of a disk in use, from which on it is trouble
 LATE = 60  # seconds of lag, from which on it is trouble
+SILENT = 300  # seconds without a word of a service that has one every 15, unless it moves something large
 Plan = Mapping[str, Any]
 Hostvars = Mapping[str, Mapping[str, Any]]
 
@@ -167,6 +168,13 @@ class Status:
                 self.wrong.append(
                     f"{host} ships to {archive}: {each['trouble'] or _time(each['lag_seconds']) + ' behind'}."
                 )
+            self._heard(host, each, f"fdfs-backup-ship@{archive}")
+
+    def _heard(self, host: str, said: Mapping[str, Any], service: str) -> None:
+        if said["age"] > SILENT:
+            self.wrong.append(
+                f"{service} of {host} has said nothing for {_time(said['age'])}: see systemctl status {service} there."
+            )
 
     def _disk(self, host: str, disk: Mapping[str, Any]) -> str:
         if not disk.get("total"):
@@ -188,6 +196,7 @@ class Status:
             for keep in state.get("keeps") or []:
                 if keep["trouble"]:
                     self.wrong.append(f"{host}: {keep['trouble']}.")
+                self._heard(host, keep, "fdfs-backup-keep")
                 for storage, each in keep["storages"].items():
                     yield f"  from {storage}: {each['archived']} archived and {each['rejected']} rejected since the service started"
                     if each["asked_again"]:

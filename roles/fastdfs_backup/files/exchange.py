@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from typing import NamedTuple
 
 POSITION = r"[0-9a-f]{8}-\d{1,6}-\d{1,19}"
@@ -52,3 +53,21 @@ def replace(path: str, text: str) -> None:
     with open(f"{path}.new", "w") as file:
         file.write(text)
     os.replace(f"{path}.new", path)
+
+
+class Notice:
+    """Files that say how a service is, written when that changes and every EVERY seconds: older ones are those of one that hangs."""
+
+    EVERY = 15
+
+    def __init__(self) -> None:
+        self.told: dict[str, str] = {}
+        self.at = 0.0
+
+    def tell(self, texts: dict[str, str]) -> None:
+        """``texts`` by path."""
+        if texts == self.told and time.monotonic() - self.at < self.EVERY:
+            return
+        for path, text in texts.items():
+            replace(path, text)
+        self.told, self.at = texts, time.monotonic()

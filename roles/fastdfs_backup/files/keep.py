@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 import wire
-from exchange import POSITION, Item, follows, items, replace
+from exchange import POSITION, Item, Notice, follows, items, replace
 
 LISTED = re.compile(rf"^(?P<position>{POSITION})(?P<again>\.again-\d{{1,20}})?\.list\Z")
 NOTHING = "00000000-0-0"
@@ -272,7 +272,7 @@ def main() -> None:
         Inbox(settings["root"], storage, each["group"], each["sources"])
         for storage, each in settings["storages"].items()
     ]
-    trouble = told = ""
+    trouble, notice = "", Notice()
     while True:
         worked = [inbox.turn(time.monotonic()) for inbox in inboxes]
         said = "; ".join(inbox.trouble for inbox in inboxes if inbox.trouble)
@@ -280,12 +280,15 @@ def main() -> None:
             print(f"{said}. It is tried again every {RETRY} s; the inboxes keep what has come.", flush=True)
         if trouble and not said:
             print("It works again.", flush=True)
-        trouble, text = said, json.dumps(state(inboxes, said)) + "\n"
-        if text != told:
-            # On a full disk this can wait.
-            with suppress(OSError):
-                replace(os.path.join(settings["root"], "state", "keep.json"), text)
-                told = text
+        trouble = said
+        # On a full disk this can wait.
+        with suppress(OSError):
+            notice.tell(
+                {
+                    os.path.join(settings["root"], "state", "keep.json"): json.dumps(state(inboxes, said))
+                    + "\n"
+                }
+            )
         time.sleep(0 if any(worked) else PAUSE)
 
 

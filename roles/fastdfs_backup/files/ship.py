@@ -25,7 +25,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import wire
-from exchange import NAME, Item, items, listing, replace
+from exchange import NAME, Item, Notice, items, listing, replace
 
 LINE = re.compile(rf"^(\d{{1,11}}) ([A-Za-z]) ({NAME})( .*)?$")
 # Create, append, update (metadata), modify, truncate, link. Deletes are for the storages.
@@ -138,7 +138,7 @@ class Shipper:
         self.waiting: dict[Position, int] = {}  # by the position behind a batch, the time of its first line
         self.since: int | None = None  # the same of what has to be shipped again
         self.said = ""
-        self.told: dict = {}
+        self.notice = Notice()
 
     def _run(self, words: list[str], text: str = "", accepted: tuple[int, ...] = (0,)) -> str:
         ran = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
@@ -287,13 +287,15 @@ class Shipper:
         if self.said and not trouble:
             print("It works again.", flush=True)
         self.said = trouble
-        if state != self.told:
-            self.told = state
-            replace(os.path.join(self.state, "state.json"), json.dumps(state) + "\n")
-            replace(
-                os.path.join(self.state, "fastdfs_backup.prom"),
-                f"fastdfs_backup_lag_seconds {lag}\nfastdfs_backup_shipped_total {self.shipped}\nfastdfs_backup_trouble {int(bool(trouble))}\n",
-            )
+        self.notice.tell(
+            {
+                os.path.join(self.state, "state.json"): json.dumps(state) + "\n",
+                os.path.join(self.state, "fastdfs_backup.prom"): (
+                    f"fastdfs_backup_lag_seconds {lag}\nfastdfs_backup_shipped_total {self.shipped}\n"
+                    f"fastdfs_backup_trouble {int(bool(trouble))}\n"
+                ),
+            }
+        )
 
 
 def main() -> None:

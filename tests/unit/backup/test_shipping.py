@@ -411,3 +411,15 @@ def test_the_last_lines_of_a_file_are_read_however_late_they_come(storage, monke
         entries, position = binlog.read(position)
         found += [each.item.name for each in entries]
     assert (found, position.index) == ([late], 1) and first
+
+
+def test_that_it_still_works_shows_where_nothing_changes(storage, backup, shipper, monkeypatch):
+    sender = shipper()
+    path = storage.root / "state/state.json"
+    sender.tell()
+    os.utime(path, (0, 0))
+    sender.tell()
+    assert path.stat().st_mtime == 0
+    monkeypatch.setattr(ship.Notice, "EVERY", 0)
+    sender.tell()
+    assert path.stat().st_mtime > 0

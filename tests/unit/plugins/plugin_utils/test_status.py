@@ -29,14 +29,16 @@ SERVER = {"address": "10.0.0.21", "weight": 1, "active_connections": 7, "inactiv
 STORAGE = {
     "disks": [{"path": "/data", "total": 100 << 30, "free": 60 << 30}],
     "marks": [{"peer": "10.0.0.22", "bytes": 0, "seconds": 0}],
-    "ships": {"backup1": {"lag_seconds": 0, "trouble": ""}},
+    "ships": {"backup1": {"lag_seconds": 0, "trouble": "", "age": 9}},
     "keeps": [],
 }
 BACKUP = {
     "disks": [{"path": "/srv", "total": 10 << 40, "free": 5 << 40}],
     "marks": [],
     "ships": {},
-    "keeps": [{"trouble": "", "storages": {"image1": {"archived": 3, "rejected": 0, "asked_again": 0}}}],
+    "keeps": [
+        {"trouble": "", "age": 9, "storages": {"image1": {"archived": 3, "rejected": 0, "asked_again": 0}}}
+    ],
 }
 HEALTHY = {
     "director1": {
@@ -192,11 +194,31 @@ def changed(host: str, name: str, value: object) -> dict:
                 "status_host",
                 {
                     "stdout": json.dumps(
-                        {**STORAGE, "ships": {"backup1": {"lag_seconds": 0, "trouble": "no route"}}}
+                        {**STORAGE, "ships": {"backup1": {"lag_seconds": 0, "trouble": "no route", "age": 9}}}
                     )
                 },
             ),
             "image1 ships to backup1: no route.",
+        ),
+        (
+            changed(
+                "image1",
+                "status_host",
+                {
+                    "stdout": json.dumps(
+                        {**STORAGE, "ships": {"backup1": {"lag_seconds": 0, "trouble": "", "age": 301}}}
+                    )
+                },
+            ),
+            "fdfs-backup-ship@backup1 of image1 has said nothing for 5 min: see systemctl status fdfs-backup-ship@backup1 there.",
+        ),
+        (
+            changed(
+                "backup1",
+                "status_host",
+                {"stdout": json.dumps({**BACKUP, "keeps": [{**BACKUP["keeps"][0], "age": 7300}]})},
+            ),
+            "fdfs-backup-keep of backup1 has said nothing for 2 h: see systemctl status fdfs-backup-keep there.",
         ),
     ],
 )
