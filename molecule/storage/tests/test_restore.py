@@ -90,11 +90,14 @@ def test_nothing_is_wrong_and_the_screen_says_so(begin):
     assert "group2: 2 of 2 storages ACTIVE" in said
 
 
-def test_hosts_that_are_away_are_said_and_the_others_can_be_worked_on(begin, power):
+def test_hosts_that_are_away_are_said_and_the_others_can_be_worked_on(begin, node, power):
+    unit, state = "fdfs-backup-ship@backup1", "/var/lib/fastdfs/backup/backup1/state.json"
+    node("image1").check_output(f"systemctl stop {unit} && touch --date='1 hour ago' {state}")
     power.off("backup1")
     try:
         said = screen(begin)
         assert "backup1 cannot be reached." in said
+        assert f"{unit} of image1 has said nothing for 60 min" in said
         for playbook in ("drain.yml", "undrain.yml"):
             played = begin(PLAYBOOKS / playbook, "-e", "server=image1")()
             assert played.status == 0, played.said
@@ -103,3 +106,4 @@ def test_hosts_that_are_away_are_said_and_the_others_can_be_worked_on(begin, pow
         assert "backup1 cannot be reached, and nothing was changed" in " ".join(update.said.split())
     finally:
         power.on("backup1")
+        node("image1").check_output(f"systemctl start {unit}")
