@@ -45,21 +45,26 @@ def archive(tmp_path, storage):
 
 @pytest.fixture
 def run(tmp_path, storage, archive, monkeypatch):
-    """run(names=…, since=…) plans and does; back come what was planned and how many files came."""
+    """run(names=…, since=…) plans, does and has the storage started again; back come what was planned and how many files came."""
     ssh = tmp_path / "ssh"
     ssh.write_text(f'#!/bin/sh\nshift\nSSH_ORIGINAL_COMMAND="$*" exec /usr/bin/rrsync -ro {archive.root}\n')
     ssh.chmod(0o755)
     monkeypatch.setattr(restore, "NOTED", str(tmp_path / "noted"))
     (tmp_path / "noted").mkdir()
 
-    def both(names: list[str] | None = None, since: int | None = None) -> tuple[dict, int]:
+    def both(
+        names: list[str] | None = None, since: int | None = None, started: bool = True
+    ) -> tuple[dict, int]:
         settings = {"group": "group1", "base_path": str(storage.base), "paths": [str(storage.store)]}
         settings |= {"target": "backup1", "ssh": [str(ssh)], "since": since}
         if names is not None:
             settings["names"] = str(tmp_path / "names")
             (tmp_path / "names").write_text("".join(f"{name}\n" for name in names))
         planned = restore.Restore(settings).plan()
-        return planned, restore.Restore(settings).do()["restored"]
+        restored = restore.Restore(settings).do()["restored"]
+        if started:
+            (tmp_path / "noted/group1.named").unlink()
+        return planned, restored
 
     return both
 
@@ -123,10 +128,21 @@ def test_names_that_do_not_fit_into_the_binlog_are_not_written_by_half(storage, 
 
 def test_only_what_is_named_comes_back(storage, archive, run):
     first, second = lost(storage, archive), lost(storage, archive, b"another")
-    unknown = storage.name(b"never archived")
-    planned, restored = run(names=[first, unknown])
-    assert (planned["files"], restored) == (1, 1)
+    unknown, there = storage.name(b"never archived"), storage.upload(b"never deleted")
+    planned, restored = run(names=[first, unknown, there])
+    assert (planned["files"], planned["lacking"], restored) == (1, [unknown], 1)
     assert not storage.path(second).exists()
+
+
+def test_until_the_storage_is_started_again_every_run_says_that_it_has_to_be(storage, archive, run):
+    lost(storage, archive)
+    assert run(started=False)[1] == 1
+    lines = log(storage)
+    assert run(started=False)[1] == 1
+    lost(storage, archive, b"another")
+    assert run()[1] == 2
+    assert run()[1] == 0
+    assert len(log(storage)) == len(lines) + 3
 
 
 def test_only_what_was_deleted_since_then_comes_back(storage, archive, run):
@@ -151,10 +167,12 @@ def test_of_what_may_change_the_last_state_comes_back(storage, archive, run):
     for number, content in enumerate((b"one", b"two", b"three")):
         archive(appender, content, f"00000000-0-{number}")
         archive(f"{image}-m", content, f"00000000-0-{number}")
-    assert run(names=[image])[1] == 2
+    planned, restored = run(names=[image])
+    assert (planned["lacking"], restored) == ([], 2)
     assert storage.path(f"{image}-m").read_bytes() == b"three"
     assert not storage.path(appender).exists()
-    assert run()[1] == 1
+    planned, restored = run(names=[appender])
+    assert (planned["lacking"], restored) == ([], 1)
     assert storage.path(appender).read_bytes() == b"three"
 
 

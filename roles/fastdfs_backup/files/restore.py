@@ -8,8 +8,10 @@
 CONFIGURATION is that of ship.py for this archive, KEY an ssh key that may read the archive. FILE has names, TIME is Unix time: what was deleted
 since then, by this storage's binlog, and in the seconds before (CLOCK).
 
-``plan`` prints as JSON what ``do`` would bring: files, and for each store path the bytes needed and free. What is there already stays as it is.
-``do`` prints how many files came. Interrupted, it goes on where it was: names are noted before their lines stand in the binlog.
+``plan`` prints as JSON what ``do`` would bring: files, for each store path the bytes needed and free, and what is wanted and neither there nor
+here (``lacking``). What is here already stays as it is. ``do`` prints how many files came that the storage has not been started with.
+Interrupted, it goes on where it was: names are noted until their lines stand in the binlog, and then in GROUP.named until whoever has started
+the storage again removes that.
 """
 
 from __future__ import annotations
@@ -108,11 +110,18 @@ class Restore:
                 sys.exit(f"rsync from {self.settings['target']} failed: {said}")
 
     def plan(self) -> dict:
-        files, needs = 0, []
+        files, needs, lacking = (
+            0,
+            [],
+            {name for name in self.names or () if not os.path.exists(self.place(name))},
+        )
+        listed = [] if self.names is None else ["--out-format=%n"]
         for index, path in enumerate(self.paths):
             size = 0
             for kind in ("archive", "versions"):
-                for line in self._rsync(index, kind, "--dry-run", "--stats"):
+                for line in self._rsync(index, kind, "--dry-run", "--stats", *listed):
+                    # A state of a file that may change lies in a directory of that file's name.
+                    lacking.discard(f"M{index:02X}/{line if kind == 'archive' else os.path.dirname(line)}")
                     key, _colon, value = line.partition(": ")
                     if key == "Number of regular files transferred" and kind == "archive":
                         files += int(value)
@@ -120,7 +129,7 @@ class Restore:
                         size += int(value.split()[0])
             disk = os.statvfs(path)
             needs.append({"path": path, "bytes": size, "free": disk.f_bavail * disk.f_frsize})
-        return {"files": files, "needs": needs}
+        return {"files": files, "needs": needs, "lacking": sorted(lacking)}
 
     def do(self) -> dict:
         noted = os.path.join(NOTED, self.settings["group"])
@@ -138,8 +147,11 @@ class Restore:
                 name for name in dict.fromkeys(notes.read().splitlines()) if os.path.exists(self.place(name))
             ]
         self._log(names)
-        os.unlink(noted)
-        return {"restored": len(names)}
+        with open(f"{noted}.named", "a+") as named:
+            named.writelines(f"{name}\n" for name in names)
+            os.unlink(noted)
+            named.seek(0)
+            return {"restored": len(set(named.read().splitlines()))}
 
     def _latest(self, index: int) -> Iterator[str]:
         """The last state of each file that may change."""
