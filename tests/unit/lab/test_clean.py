@@ -11,9 +11,9 @@ import pytest
 
 CLEAN = Path(__file__).parents[3] / "molecule" / "lab" / "clean"
 PODMAN = """#!/bin/sh
-echo "$@" >>"$CALLS"
+echo "${0##*/}" "$@" >>"$CALLS"
 case $* in
-*"ls "*"label=imageops.checkout=$CHECKOUT/.ansible/lab "*) echo found ;;
+*"ls "*"label=imageops.checkout=$CHECKOUT/.ansible/lab "*) echo imageops-my-lab-10-205-0-0-24 ;;
 esac
 """
 
@@ -24,8 +24,9 @@ def test_the_lab_of_a_checkout_is_found_through_a_link_too(tmp_path, entered):
     for folder in (checkout / "molecule" / "lab", checkout / ".ansible" / "lab", programs):
         folder.mkdir(parents=True)
     shutil.copy(CLEAN, checkout / "molecule" / "lab")
-    (programs / "podman").write_text(PODMAN)
-    (programs / "podman").chmod(0o755)
+    for program in ("podman", "nft"):
+        (programs / program).write_text(PODMAN)
+        (programs / program).chmod(0o755)
     (tmp_path / "link").symlink_to(checkout)
     environment = {
         **os.environ,
@@ -43,5 +44,6 @@ def test_the_lab_of_a_checkout_is_found_through_a_link_too(tmp_path, entered):
         check=True,
     )
     assert "Removed 1 hosts, 1 networks, 0 images." in ended.stdout
-    assert "container rm --force --volumes --time 0 found" in calls.read_text()
+    assert "container rm --force --volumes --time 0 imageops-my-lab-10-205-0-0-24" in calls.read_text()
+    assert "nft delete table inet imageops-my-lab\n" in calls.read_text()
     assert not (checkout / ".ansible" / "lab").exists()

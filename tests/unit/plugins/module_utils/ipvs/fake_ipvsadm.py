@@ -355,7 +355,10 @@ class FakeIpvsadm:
     @staticmethod
     def hex(address: str, port: int) -> str:
         ip = ipaddress.ip_address(address)
-        return f"[{ip.exploded}]:{port:04X}" if ip.version == 6 else f"{int(ip):08X}:{port:04X}"
+        if ip.version == 4:
+            return f"{int(ip):08X}:{port:04X}"
+        digits = ip.packed.hex(":", 2)
+        return f"[{digits}]:{port:04X}"
 
     def listing(self, options: dict[str, str]) -> list[str]:
         numbers = {
