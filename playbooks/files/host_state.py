@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Prints as JSON what a storage or a backup host knows of itself. Read by ``python3 - STORE_PATH…`` on that host; it changes nothing.
 
-A storage's mark file for a peer, ``ADDRESS_PORT.mark``, has upstream's ``binlog_index=`` and ``binlog_offset=``: where it goes on sending.
+A storage's mark file for a peer, ``ADDRESS_PORT.mark`` or ``ID.mark``, has upstream's ``binlog_index=`` and ``binlog_offset=``: where it goes on
+sending.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def mark(path: str) -> dict:
 
     No bytes, but None, when that cannot be known: the file is empty for a moment when the storage writes it.
     """
-    peer = os.path.basename(path).rsplit("_", 1)[0]
+    peer = os.path.basename(path)[: -len(".mark")].rsplit("_", 1)[0]
     for _look in range(5):
         with open(path) as file:
             values = dict(line.strip().split("=", 1) for line in file if "=" in line)

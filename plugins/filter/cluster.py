@@ -11,6 +11,7 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils import (
     foreign_firewall,
     pool,
     status,
+    tracker_data,
     verify,
 )
 
@@ -36,7 +37,9 @@ class FilterModule:
             "pool_stands": pool.pool_stands,
             "pool_weights": pool.pool_weights,
             "restore_wanted": backup.restore_wanted,
+            "storage_names": pool.storage_names,
             "status_lines": status.status_lines,
+            "tracker_data_problems": tracker_data.tracker_data_problems,
             "verify_direct": verify.direct_problems,
             "verify_links": verify.links,
             "verify_requests": verify.requests_needed,

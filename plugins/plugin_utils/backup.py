@@ -27,7 +27,7 @@ def backup_storages(
         name: {
             "group": plan["members"][name]["group"],
             "address": plan["members"][name]["address"],
-            "sources": [plan["members"][name]["address"]],
+            "sources": [plan["members"][name]["id"]],
             "public_key": _read(hostvars, name, "fastdfs_backup_public_key"),
         }
         for name in plan["roles"]["fastdfs_storages"]

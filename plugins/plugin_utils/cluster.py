@@ -99,7 +99,8 @@ def members(
 
     ``address`` is ``image_cluster_address``, else ``ansible_host`` when it is an address, else the host's default IPv4
     address, else an empty string; ``address6`` is its default IPv6 address or empty, ``links`` what it may send from,
-    ``vip_networks`` the IPv4 networks in which it can carry a VIP.
+    ``vip_networks`` the IPv4 networks in which it can carry a VIP. ``id`` is the name by which trackers know a storage:
+    its ``storage_id`` (None without ``fastdfs_storage_id``), else its address.
     """
     found: dict[str, dict[str, Any]] = {}
     for name in [host for hosts in roles_of(groups).values() for host in hosts]:
@@ -113,11 +114,15 @@ def members(
             "interface", ""
         )
         paths = host.get("fastdfs_storage_paths")
+        storage_id = host.get("fastdfs_storage_id")
+        storage_id = None if storage_id == "" else whole(storage_id)
         tracker_settings = host.get("fastdfs_tracker_extra_settings")
         found[name] = {
             "address": str(address),
             "address6": str((facts.get("default_ipv6") or {}).get("address", "")),
             "group": str(host.get("fastdfs_storage_group") or "group1"),
+            "storage_id": storage_id,
+            "id": str(address if storage_id is None else storage_id),
             "paths": ["/data/fastdfs"] if paths is None else paths,
             "addresses": sorted(facts.get("all_ipv4_addresses", [])),
             "gateways": [
@@ -260,6 +265,15 @@ def plan(
         "members": dict(found),
         "roles": roles,
         "trackers": [f"{found[host]['address']}:{TRACKER_PORT}" for host in roles["fastdfs_trackers"]],
+        "storage_ids": [
+            {
+                "id": found[host]["storage_id"],
+                "group": found[host]["group"],
+                "address": found[host]["address"],
+            }
+            for host in roles["fastdfs_storages"]
+            if found[host]["storage_id"] is not None
+        ],
         "writers": writers_of(settings, roles, found),
         "services": services(settings, {host: found[host] for host in roles["image_servers"]}),
         "directors": directors(roles, found),

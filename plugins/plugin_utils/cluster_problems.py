@@ -189,18 +189,16 @@ def _numbers(settings: Settings) -> Iterator[str]:
         yield f"image_cluster_persistence_timeout is {timeout!r}: write seconds up to {86400 * 31}, or 0 for none."
 
 
-def _backup(found: Members, roles: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    reasons = {
-        "use_trunk_file": "images inside of trunk files cannot be shipped",
-        "use_storage_id": "a backup of this version knows storages by the addresses in the names of their images",
-    }
-    for host in roles["fastdfs_trackers"] if roles["fastdfs_backups"] else ():
-        for name in found[host]["tracker_switches"]:
-            if name in reasons:
-                yield (
-                    f"fastdfs_tracker_extra_settings of {host} has {name}, and {reasons[name]}: take it out, or do without "
-                    f"fastdfs_backups ({', '.join(roles['fastdfs_backups'])})."
-                )
+def _switches(found: Members, roles: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for host in roles["fastdfs_trackers"]:
+        where = f"fastdfs_tracker_extra_settings of {host} has"
+        if "use_storage_id" in found[host]["tracker_switches"]:
+            yield f"{where} use_storage_id, and nobody else would know the ids: take it out, and write fastdfs_storage_id for every storage."
+        if roles["fastdfs_backups"] and "use_trunk_file" in found[host]["tracker_switches"]:
+            yield (
+                f"{where} use_trunk_file, and images inside of trunk files cannot be shipped: take it out, or do without "
+                f"fastdfs_backups ({', '.join(roles['fastdfs_backups'])})."
+            )
 
 
 def _ports(settings: Settings, found: Members) -> Iterator[str]:
@@ -410,7 +408,7 @@ def problems(settings: Settings, found: Members, groups: Mapping[str, Sequence[s
         *_one_of(settings, "failover", FAILOVERS),
         *_vrrp(settings, found, roles),
         *_forwarding(settings),
-        *_backup(found, roles),
+        *_switches(found, roles),
         *member_problems(found, roles),
         *_vips(settings, found, roles["lvs_directors"]),
         *_interfaces(found, roles["lvs_directors"]),

@@ -1,6 +1,6 @@
 # Copyright: imageops.lvs_fastdfs contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is wrong with the hosts of an image cluster, one by one: addresses, root, FastDFS groups and store paths."""
+"""What is wrong with the hosts of an image cluster, one by one: addresses, root, FastDFS groups, storage ids and store paths."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster impor
 # A tracker tells a group's storages in one answer of 8 KB.
 MAX_STORAGES = 13
 MAX_PATHS = 256
+# Greater ones would be taken for addresses in the names of images.
+MAX_ID = 2**24 - 1
 # As the role fastdfs_storage has them.
 _GROUP = re.compile(r"[A-Za-z0-9]{1,16}")
 _PATH = re.compile(r"(/[A-Za-z0-9_.+-]+)+")
@@ -83,6 +85,25 @@ def _group_names(found: Members, storages: Sequence[str]) -> Iterator[str]:
             yield f"fastdfs_storage_group of {host} is {group!r}: write 1 to 16 letters and digits, for example group1."
 
 
+def _ids(found: Members, storages: Sequence[str]) -> Iterator[str]:
+    ids = {host: found[host]["storage_id"] for host in storages if found[host]["storage_id"] is not None}
+    for host, number in ids.items():
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 < number <= MAX_ID:
+            yield f"fastdfs_storage_id of {host} is {number!r}: write a whole number from 1 to {MAX_ID} that no other storage has."
+    lacking = [host for host in storages if host not in ids]
+    if ids and lacking:
+        yield (
+            f"{', '.join(lacking)} {'has' if len(lacking) == 1 else 'have'} no fastdfs_storage_id, and {', '.join(ids)} "
+            f"{'has' if len(ids) == 1 else 'have'}: write one for every storage, or for none."
+        )
+    by_id: dict[str, list[str]] = {}
+    for host, number in ids.items():
+        by_id.setdefault(str(number), []).append(host)
+    for number, hosts in by_id.items():
+        if len(hosts) > 1:
+            yield f"{' and '.join(hosts)} have one fastdfs_storage_id, {number}: write for each storage one that no other has."
+
+
 def _paths(found: Members, storages: Sequence[str]) -> Iterator[str]:
     for host in storages:
         paths = found[host]["paths"]
@@ -105,6 +126,12 @@ def _paths(found: Members, storages: Sequence[str]) -> Iterator[str]:
 def member_problems(found: Members, roles: Mapping[str, Sequence[str]]) -> list[str]:
     """Every problem of the hosts, as sentences; ``found`` comes from ``cluster.members``, ``roles`` from ``cluster.roles_of``."""
     storages = roles["fastdfs_storages"]
-    said = [*_addresses(found), *_root(found), *_group_names(found, storages), *_paths(found, storages)]
+    said = [
+        *_addresses(found),
+        *_root(found),
+        *_group_names(found, storages),
+        *_ids(found, storages),
+        *_paths(found, storages),
+    ]
     # What follows from sound hosts only.
     return said or list(_groups(found, roles))

@@ -96,3 +96,9 @@ def pool_away(plan: Mapping[str, Any], batch: int) -> list[list[str]]:
     for host in servers:
         groups.setdefault(plan["members"][host]["group"], []).append(host)
     return [hosts for hosts in groups.values() if any(set(hosts) <= each for each in batches)]
+
+
+def storage_names(ids: Sequence[str], plan: Mapping[str, Any]) -> list[str]:
+    """The inventory's names for what trackers and mark files call storages; what is no storage's id stays as it is."""
+    names = {plan["members"][host]["id"]: host for host in plan["roles"]["fastdfs_storages"]}
+    return [names.get(each, each) for each in ids]

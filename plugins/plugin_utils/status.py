@@ -26,6 +26,8 @@ class Status:
         self.hostvars = hostvars
         self.wrong: list[str] = []
         self.names = {member["address"]: host for host, member in plan["members"].items()}
+        # As trackers and mark files name them.
+        self.storages = {plan["members"][host]["id"]: host for host in plan["roles"]["fastdfs_storages"]}
 
     def lines(self) -> list[str]:
         """The whole screen; its end says what is wrong."""
@@ -115,16 +117,16 @@ class Status:
         if told is None:
             self.wrong.append("No tracker tells anything of groups and storages.")
         else:
-            known = {storage["address"] for group in told for storage in group["storages"]}
+            known = {storage["id"] for group in told for storage in group["storages"]}
             self.wrong += [
                 f"{host} is no storage that trackers know."
                 for host in self.plan["roles"]["fastdfs_storages"]
-                if self.plan["members"][host]["address"] not in known
+                if self.plan["members"][host]["id"] not in known
             ]
         for group in told or []:
             yield f"{group['name']}: {group['active_count']} of {group['storage_count']} storages ACTIVE, {_space(group['free_mb'] * MIB)} free"
             for storage in group["storages"]:
-                name = self.names.get(storage["address"], storage["address"])
+                name = self.storages.get(storage["id"], storage["address"])
                 if storage["status"] in GONE and name not in self.plan["members"]:
                     # It left, and trackers list it for ever.
                     continue
@@ -141,7 +143,7 @@ class Status:
         for each in state.get("disks") or []:
             yield self._disk(host, each)
         for each in state.get("marks") or []:
-            peer = self.names.get(each["peer"], each["peer"])
+            peer = self.storages.get(each["peer"], each["peer"])
             if each["bytes"] is None or each["bytes"] < 0:
                 self.wrong.append(
                     f"{host} does not know any more how far it is with what it sends to {peer}."

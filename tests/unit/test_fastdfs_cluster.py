@@ -56,6 +56,14 @@ def test_active_is_what_the_tracker_says(ask, status, result, words):
     assert ask(answer, "0", "active", "group1", "10.0.0.2", "10.0.0.1:22122")[:2] == (result, words)
 
 
+def test_one_that_has_left_may_have_had_its_address(ask):
+    """With storage ids, trackers list both."""
+    left = "echo '		ip_addr = 10.0.0.2  DELETED'"
+    here = LISTS.format(status="ACTIVE")
+    for answer in (f"{here}; {left}", here.replace("; ", f"; {left}; ", 1)):
+        assert ask(answer, "0", "active", "group1", "10.0.0.2", "10.0.0.1:22122")[:2] == (0, "")
+
+
 def test_a_missing_release_is_said_at_once(tmp_path):
     result = subprocess.run(
         ["sh", "-s", "60", "trackers", str(tmp_path), "10.0.0.1:22122"],

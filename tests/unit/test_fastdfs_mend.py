@@ -27,10 +27,11 @@ def storage(tmp_path):
     return made
 
 
-def start(storage: Storage) -> str:
+def start(storage: Storage, *options: str) -> str:
     program = [
         sys.executable,
         str(ROLE / "files/mend_binlog.py"),
+        *options,
         str(storage.base),
         "group1",
         str(storage.store),
@@ -138,7 +139,7 @@ def test_a_run_that_was_interrupted_is_not_taken_for_a_life_of_the_storage(stora
     # The storage died some time ago.
     os.utime(path, (os.path.getmtime(path) - 1000,) * 2)
     before = os.path.getmtime(path)
-    mending = (str(storage.base), 0, "group1", [str(storage.store)])
+    mending = (str(storage.base), 0, "group1", [str(storage.store)], SOURCE)
     for broken in ("unnamed", "whole"):
         with monkeypatch.context() as patch:
             patch.setattr(mend_binlog, broken, lambda *_: 1 / 0)
@@ -152,6 +153,19 @@ def test_a_run_that_was_interrupted_is_not_taken_for_a_life_of_the_storage(stora
     assert os.path.getmtime(path) == before
     mend_binlog.mend(*mending)
     assert [line.split()[2] for line in log(storage)][1:] == [name]
+
+
+def test_with_ids_it_is_the_source_of_what_tells_its_own(storage):
+    """Another storage's, replicated here and not yet named, would be refused by the backup if it came from here."""
+    own, other = (
+        storage.name(content, f"{number}.0.0.0") for number, content in ((5, b"own"), (6, b"other"))
+    )
+    for name in (own, other):
+        storage.put(name, b"own" if name == own else b"other")
+    forget(storage, 2)
+    assert "0 files" in start(storage)
+    assert "1 files" in start(storage, "--id=5")
+    assert [line.split()[2] for line in log(storage)][1:] == [own]
 
 
 def test_old_directories_are_not_searched(storage):

@@ -73,6 +73,46 @@ def test_a_daemon_listens_on_an_address(role, address):
     assert sentence.startswith(f"{role}_bind_address is ")
 
 
+def listed(*lines):
+    ids = [dict(zip(("id", "group", "address"), line, strict=True)) for line in lines]
+    return problems("fastdfs_tracker", **DAEMONS["fastdfs_tracker"], fastdfs_tracker_storage_ids=ids)
+
+
+def test_a_tracker_takes_ids_that_its_daemon_takes():
+    assert listed((1, "group1", "10.0.0.2"), (16777215, "group2", "10.0.0.3")) == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([(0, "group1", "10.0.0.2")], "has the id 0: write a whole number from 1 to 16777215"),
+        ([(16777216, "group1", "10.0.0.2")], "has the id 16777216"),
+        ([(1, "group 1", "10.0.0.2")], 'has the group "group 1": a group'),
+        ([(1, "group1", "image1.example")], "has the address image1.example: write the IPv4 address"),
+        ([(1, "group1", "10.0.0.2"), (1, "group2", "10.0.0.3")], "has the id 1 more than once"),
+        ([(1, "group1", "10.0.0.2"), (2, "group1", "10.0.0.2")], "has the address 10.0.0.2 more than once"),
+    ],
+)
+def test_ids_that_a_tracker_would_choke_on_are_refused(lines, words):
+    (sentence,) = listed(*lines)
+    assert words in sentence
+
+
+@pytest.mark.parametrize("name", ["use_storage_id", "storage_ids_filename", "id_type_in_filename"])
+def test_a_tracker_gets_ids_by_their_variable_only(name):
+    (sentence,) = problems("fastdfs_tracker", fastdfs_tracker_extra_settings={name: "x"})
+    assert (
+        sentence == f"fastdfs_tracker_extra_settings has {name}, which this role decides: use its variable."
+    )
+
+
+@pytest.mark.parametrize("wrong", ["0", "16777216", "image1", "-1"])
+def test_a_storage_s_id_is_a_number(wrong):
+    (sentence,) = problems("fastdfs_storage", **DAEMONS["fastdfs_storage"], fastdfs_storage_id=wrong)
+    assert sentence.startswith(f"fastdfs_storage_id is {wrong}: write the number from 1 to 16777215")
+    assert problems("fastdfs_storage", **DAEMONS["fastdfs_storage"], fastdfs_storage_id="16777215") == []
+
+
 @pytest.mark.parametrize("role", DAEMONS)
 @pytest.mark.parametrize("port", [0, -1, 65536])
 def test_a_port_out_of_range_is_named(role, port):

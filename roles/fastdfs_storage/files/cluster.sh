@@ -50,7 +50,8 @@ active() {
             echo "$tracker does not answer"
             continue
         fi
-        status=$(echo "$answer" | awk -v own="$own" '$1 == "ip_addr" && $3 == own {print $NF}')
+        # With storage ids, one that has left may have had this address before.
+        status=$(echo "$answer" | awk -v own="$own" '$1 == "ip_addr" && $3 == own {said = $NF; if (said == "ACTIVE") exit} END {print said}')
         echo "$tracker says ${status:-nothing of $own}"
         if [ "$status" != ACTIVE ]; then result=2; elif [ "$result" = 1 ]; then result=0; fi
     done

@@ -7,7 +7,9 @@ FastDFS 5.05 keeps lines of the binlog in memory for up to ``sync_binlog_buff_in
 of images that are on this disk and that no replica and no backup would ever get. So before the storage starts, images that it is the source of
 and that no line names get one.
 
-    mend_binlog.py BASE_PATH GROUP STORE_PATH…      nothing to do after a clean stop, of which BASE_PATH/data/stopped tells
+    mend_binlog.py [--id=ID] BASE_PATH GROUP STORE_PATH…      nothing to do after a clean stop, of which BASE_PATH/data/stopped tells
+
+ID is this storage's, where ids and not addresses stand in the names of files.
 
 The binlog's lines are upstream's ``<unix time> <operation> <name>[ <more>]``; the time of a C is that in the file's name, and the file's mtime.
 """
@@ -51,10 +53,7 @@ def own_address(base_path: str) -> str:
 
 
 def recent(paths: list[str], group: str, own: str, since: float) -> Iterator[tuple[str, str]]:
-    """Name and path of each file that this storage is the source of and that got its name since then.
-
-    A storage with an id has digits for its source; which id is not known here, so that files of any id count.
-    """
+    """Name and path of each file that this storage is the source of and that got its name since then."""
     for index, store in enumerate(paths):
         data = os.path.join(store, "data")
         for first in sorted(os.listdir(data)) if os.path.isdir(data) else ():
@@ -66,10 +65,8 @@ def recent(paths: list[str], group: str, own: str, since: float) -> Iterator[tup
                 for entry in os.scandir(second.path):
                     name = f"M{index:02X}/{first}/{second.name}/{entry.name}"
                     with suppress(wire.WireError):
-                        source = wire.file_id(f"{group}/{name}").source
-                        if (source == own or source.isdigit()) and entry.stat(
-                            follow_symlinks=False
-                        ).st_ctime >= since:
+                        told = wire.file_id(f"{group}/{name}")
+                        if told.source == own and entry.stat(follow_symlinks=False).st_ctime >= since:
                             yield name, entry.path
 
 
@@ -133,7 +130,7 @@ def cut(path: str) -> None:
             file.truncate(whole_lines)
 
 
-def mend(base_path: str, index: int, group: str, paths: list[str]) -> tuple[int, int]:
+def mend(base_path: str, index: int, group: str, paths: list[str], own: str) -> tuple[int, int]:
     """How many files have a line now that had none, and how many are left alone, since they are not what their names tell."""
     log = binlog(base_path, index)
     before = os.stat(log)
@@ -142,7 +139,7 @@ def mend(base_path: str, index: int, group: str, paths: list[str]) -> tuple[int,
     times = (before.st_atime_ns, before.st_mtime_ns)
     cut(log)
     os.utime(log, ns=times)
-    found = unnamed(base_path, index, dict(recent(paths, group, own_address(base_path), since)))
+    found = unnamed(base_path, index, dict(recent(paths, group, own, since)))
     lines = sorted(
         (int(os.lstat(path).st_mtime), name) for name, path in found.items() if whole(group, name, path)
     )
@@ -158,7 +155,10 @@ def mend(base_path: str, index: int, group: str, paths: list[str]) -> tuple[int,
 
 
 def main() -> None:
-    base_path, group, *paths = sys.argv[1:]
+    own, arguments = "", sys.argv[1:]
+    if arguments[0].startswith("--id="):
+        own, *arguments = arguments[0][len("--id=") :], *arguments[1:]
+    base_path, group, *paths = arguments
     stopped = os.path.join(base_path, "data", "stopped")
     if os.path.exists(stopped):
         os.unlink(stopped)
@@ -170,7 +170,7 @@ def main() -> None:
     index = current(base_path)
     if index is None:
         return
-    named, broken = mend(base_path, index, group, paths)
+    named, broken = mend(base_path, index, group, paths, own or own_address(base_path))
     print(f"Unclean stop: {named} files that were acknowledged are named in the binlog now.")
     if broken:
         print(f"{broken} files of uploads that were cut off are left as they are.")

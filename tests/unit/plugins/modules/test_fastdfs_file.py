@@ -10,10 +10,16 @@ import os
 import re
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.fastdfs import files, wire
-from ansible_collections.imageops.lvs_fastdfs.plugins.modules import fastdfs_file, fastdfs_info
+from ansible_collections.imageops.lvs_fastdfs.plugins.modules import (
+    fastdfs_file,
+    fastdfs_info,
+    fastdfs_member,
+)
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.tracker_data import tracker_data_problems
 from fake_fastdfs import CLOSE, HANG, answer
 from fdfs_cluster import wait_for
 from fdfs_fixtures import needs_real
@@ -486,3 +492,71 @@ def test_a_real_cluster_with_storage_ids(run, cluster, real, src):
         f"but {storages[source].address}, which took its upload, is OFFLINE"
         in run(fastdfs_file, **values)["msg"]
     )
+
+
+@needs_real
+def test_a_real_storage_with_an_id_may_get_another_address(run, cluster, real, src):
+    """What site.yml does to a cluster whose storage has moved: new list, tracker and storage start again."""
+    ids = cluster.directory / "storage_ids.conf"
+
+    def listed(hosts):
+        lines = {number: f"{cluster.network}.{host}" for number, host in hosts.items()}
+        ids.write_text("".join(f"{number} group1 {address}\n" for number, address in lines.items()))
+        return [{"id": number, "group": "group1", "address": address} for number, address in lines.items()]
+
+    first = listed({1: 21, 16777215: 22})
+    settings = {"use_storage_id": "true", "storage_ids_filename": ids, "id_type_in_filename": "id"}
+    tracker = cluster.tracker(real, **settings)
+    stays, moves = storages = [cluster.storage(real, host) for host in (21, 22)]
+    trackers = [tracker.address]
+
+    def here(*named):
+        waited = run(fastdfs_info, trackers=trackers, wait_for={"storages": list(named)}, wait_timeout=60)
+        assert "msg" not in waited, waited["msg"]
+        return {each["id"]: each["address"] for each in waited["groups"][0]["storages"]}
+
+    def uploaded(source):
+        """The id of a new file that this storage took, once both have it."""
+        for _try in range(9):
+            up = run(fastdfs_file, trackers=trackers, src=str(src))
+            if up["from_id"]["source"] == source:
+                files = [each.file(up["file_id"]) for each in storages]
+                wait_for(lambda: all(map(Path.exists, files)), 40, "both to have it")  # noqa: B023
+                return up["file_id"]
+        raise AssertionError(f"{source} took no upload")
+
+    def kept():
+        names = ("storage_servers_new.dat", "storage_changelog.dat")
+        return [(tracker.base / "data" / name).read_text() for name in names]
+
+    here("1", "16777215")
+    old = {source: uploaded(source) for source in ("1", "16777215")}
+    assert tracker_data_problems(*kept(), first, "here") == []
+
+    second = listed({1: 21, 16777215: 23})
+    assert tracker_data_problems(*kept(), second, "here") == []
+    for daemon in (tracker, moves):
+        daemon.stop()
+        if daemon is moves:
+            moves.address = moves.settings["bind_addr"] = second[1]["address"]
+        daemon.start()
+    assert here("1", moves.address) == {"1": stays.address, "16777215": moves.address}
+    for file in old.values():
+        assert cluster.download(real, file) == src.read_bytes()
+    # Either way, and without a word to the storage that stays where it is.
+    new = {source: uploaded(source) for source in ("1", "16777215")}
+    info = run(fastdfs_file, trackers=trackers, file_id=new["16777215"])
+    assert info["from_storage"]["source"] == moves.address
+    assert "source storage id: 16777215" in cluster.client(real, "file_info", new["16777215"])
+
+    # A storage that leaves may be taken out of the list, and no other.
+    only = second[:1]
+    (sentence,) = tracker_data_problems(*kept(), only, "here")
+    assert "the storage 16777215 of group1" in sentence
+    stop(run, tracker.address, moves)
+    assert run(fastdfs_member, trackers=trackers, group="group1", storage="16777215")["changed"]
+    assert tracker_data_problems(*kept(), only, "here") == []
+    listed({1: 21})
+    tracker.stop()
+    tracker.start()
+    assert here("1") == {"1": stays.address}

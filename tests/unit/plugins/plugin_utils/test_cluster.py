@@ -379,18 +379,71 @@ def test_a_vip_that_stands_already_is_no_own_address():
     assert said(hostvars={"director1": {"ansible_host": "10.0.0.1", "ansible_facts": director}}) == []
 
 
-@pytest.mark.parametrize("name", ["use_trunk_file", "use_storage_id"])
-def test_what_cannot_be_shipped_is_not_promised(name):
+def test_what_cannot_be_shipped_is_not_promised():
     groups = {"fastdfs_backups": ["backup1"]}
     switched = {
         "ansible_host": "10.0.0.4",
-        "fastdfs_tracker_extra_settings": {name: "true", "slot_min_size": 1},
+        "fastdfs_tracker_extra_settings": {"use_trunk_file": "true", "slot_min_size": 1},
     }
     backup1 = {"backup1": {"ansible_host": "10.0.0.5"}}
     assert said(hostvars=backup1, groups=groups) == []
     (sentence,) = said(hostvars=backup1 | {"tracker1": switched}, groups=groups)
-    assert f"fastdfs_tracker_extra_settings of tracker1 has {name}, and " in sentence
+    assert "fastdfs_tracker_extra_settings of tracker1 has use_trunk_file, and " in sentence
     assert said(hostvars={"tracker1": switched}) == []
+
+
+def test_storage_ids_are_a_matter_of_the_contract():
+    switched = {
+        "tracker1": {
+            "ansible_host": "10.0.0.4",
+            "fastdfs_tracker_extra_settings": {"use_storage_id": True},
+        }
+    }
+    (sentence,) = said(hostvars=switched)
+    assert "tracker1 has use_storage_id" in sentence
+    assert "write fastdfs_storage_id for every storage" in sentence
+
+
+def with_ids(*ids):
+    return {
+        name: {**HOSTVARS[name], "fastdfs_storage_id": number}
+        for name, number in zip(GROUPS["fastdfs_storages"], ids, strict=False)
+    }
+
+
+def test_storages_are_known_by_their_ids_or_by_their_addresses():
+    found = cluster.members(HOSTVARS | with_ids("", None), GROUPS)
+    assert [found[name]["id"] for name in GROUPS["fastdfs_storages"]] == ["10.0.0.2", "10.0.0.3"]
+    assert cluster.plan(SETTINGS, found, GROUPS)["storage_ids"] == []
+    assert said(hostvars=with_ids("1", 16777215)) == []
+    found = cluster.members(HOSTVARS | with_ids("1", 16777215), GROUPS)
+    assert [found[name]["id"] for name in GROUPS["fastdfs_storages"]] == ["1", "16777215"]
+    assert cluster.plan(SETTINGS, found, GROUPS)["storage_ids"] == [
+        {"id": 1, "group": "group1", "address": "10.0.0.2"},
+        {"id": 16777215, "group": "group1", "address": "10.0.0.3"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        ((1,), "image2 has no fastdfs_storage_id, and image1 has: write one for every storage, or for none."),
+        (
+            (7, "7"),
+            "image1 and image2 have one fastdfs_storage_id, 7: write for each storage one that no other",
+        ),
+        *(
+            (
+                (1, wrong),
+                f"fastdfs_storage_id of image2 is {wrong!r}: write a whole number from 1 to 16777215",
+            )
+            for wrong in (0, -1, 16777216, "0", "image2", 1.5, True, [])
+        ),
+    ],
+)
+def test_ids_that_cannot_be_are_answered_by_one_sentence(ids, words):
+    (sentence,) = said(hostvars=with_ids(*ids))
+    assert words.replace("'0'", "0") in sentence
 
 
 @pytest.mark.parametrize("settings", [None, "", "use_trunk_file=true", ["use_trunk_file"]])
@@ -414,6 +467,9 @@ def test_storages_and_backups_know_each_other_s_keys():
         "sources": ["10.0.0.3"],
         "public_key": "ssh-ed25519 image2",
     }
+    # An image of a storage with an id names that.
+    found = cluster.members(hosts | with_ids(1, 2), groups)
+    assert backup.backup_storages(cluster.plan(SETTINGS, found, groups), keys)["image2"]["sources"] == ["2"]
     with pytest.raises(AnsibleFilterError, match="The ssh key of image2 was not read in this run"):
         backup.backup_storages(made, keys | {"image2": {}})
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.status import status_lines
 
+HOST_STATE = Path(__file__).parents[4] / "playbooks" / "files" / "host_state.py"
 PLAN = {
     "director_mode": "keepalived",
     "members": {
-        "director1": {"address": "10.0.0.11"},
-        "tracker1": {"address": "10.0.0.31"},
-        "image1": {"address": "10.0.0.21"},
-        "backup1": {"address": "10.0.0.51"},
+        "director1": {"address": "10.0.0.11", "id": "10.0.0.11"},
+        "tracker1": {"address": "10.0.0.31", "id": "10.0.0.31"},
+        "image1": {"address": "10.0.0.21", "id": "10.0.0.21"},
+        "backup1": {"address": "10.0.0.51", "id": "10.0.0.51"},
     },
     "roles": {
         "lvs_directors": ["director1"],
@@ -67,7 +71,9 @@ HEALTHY = {
                     "active_count": 1,
                     "storage_count": 1,
                     "free_mb": 2048,
-                    "storages": [{"address": "10.0.0.21", "status": "ACTIVE", "version": "5.05"}],
+                    "storages": [
+                        {"id": "10.0.0.21", "address": "10.0.0.21", "status": "ACTIVE", "version": "5.05"}
+                    ],
                 }
             ],
         },
@@ -101,10 +107,30 @@ def test_a_healthy_cluster():
 def test_a_storage_that_left_is_not_on_the_screen():
     seen = copy.deepcopy(HEALTHY)
     storages = seen["tracker1"]["status_trackers"]["groups"][0]["storages"]
-    storages.append({"address": "10.0.0.29", "status": "DELETED", "version": "5.05"})
+    storages.append({"id": "10.0.0.29", "address": "10.0.0.29", "status": "DELETED", "version": "5.05"})
     assert status_lines(PLAN, seen) == status_lines(PLAN, HEALTHY)
     storages[1]["status"] = "OFFLINE"
     assert "  10.0.0.29 of group1 is OFFLINE." in status_lines(PLAN, seen)
+
+
+def test_a_storage_is_known_by_its_id_whatever_its_address_is_to_the_trackers():
+    plan, seen = copy.deepcopy(PLAN), copy.deepcopy(HEALTHY)
+    plan["members"]["image1"]["id"] = "7"
+    seen["tracker1"]["status_trackers"]["groups"][0]["storages"][0] |= {"id": "7", "address": "10.0.0.99"}
+    assert status_lines(plan, seen) == status_lines(PLAN, HEALTHY)
+    marks = [{"peer": "7", "bytes": 0, "seconds": 0}]
+    seen["image1"]["status_host"] = {"stdout": json.dumps({**STORAGE, "marks": marks})}
+    assert "    to image1: all sent" in status_lines(plan, seen)
+
+
+@pytest.mark.parametrize("name", ["10.0.0.22_23000.mark", "16777215.mark"])
+def test_a_mark_file_is_named_after_the_peer(tmp_path, name):
+    (tmp_path / name).write_text("binlog_index=0\nbinlog_offset=12\n")
+    (tmp_path / "binlog.000").write_text("1700000000 C M00/00/00/a\n1700000000 C M00/00/00/b\n")
+    program = HOST_STATE.read_text().replace("/var/lib/fastdfs/storage/data/sync", str(tmp_path))
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    (mark,) = json.loads(told)["marks"]
+    assert (mark["peer"], mark["bytes"]) == (name.split("_")[0].split(".mark")[0], 38)
 
 
 def changed(host: str, name: str, value: object) -> dict:
