@@ -494,69 +494,92 @@ def test_a_real_cluster_with_storage_ids(run, cluster, real, src):
     )
 
 
-@needs_real
-def test_a_real_storage_with_an_id_may_get_another_address(run, cluster, real, src):
-    """What site.yml does to a cluster whose storage has moved: new list, tracker and storage start again."""
+def listed(cluster, hosts):
+    """The storages with these ids and hosts are in storage_ids.conf; returns that as the role has it."""
+    lines = {number: f"{cluster.network}.{host}" for number, host in hosts.items()}
+    text = "".join(f"{number} group1 {address}\n" for number, address in lines.items())
+    (cluster.directory / "storage_ids.conf").write_text(text)
+    return [{"id": number, "group": "group1", "address": address} for number, address in lines.items()]
+
+
+def with_ids(cluster, prefix):
+    """A started tracker that goes by storage_ids.conf."""
     ids = cluster.directory / "storage_ids.conf"
+    return cluster.tracker(prefix, use_storage_id="true", storage_ids_filename=ids, id_type_in_filename="id")
 
-    def listed(hosts):
-        lines = {number: f"{cluster.network}.{host}" for number, host in hosts.items()}
-        ids.write_text("".join(f"{number} group1 {address}\n" for number, address in lines.items()))
-        return [{"id": number, "group": "group1", "address": address} for number, address in lines.items()]
 
-    first = listed({1: 21, 16777215: 22})
-    settings = {"use_storage_id": "true", "storage_ids_filename": ids, "id_type_in_filename": "id"}
-    tracker = cluster.tracker(real, **settings)
-    stays, moves = storages = [cluster.storage(real, host) for host in (21, 22)]
-    trackers = [tracker.address]
+def addresses(run, tracker, *storages):
+    """Address by id, once these storages are ACTIVE."""
+    waited = run(
+        fastdfs_info, trackers=[tracker.address], wait_for={"storages": list(storages)}, wait_timeout=60
+    )
+    assert "msg" not in waited, waited["msg"]
+    return {each["id"]: each["address"] for each in waited["groups"][0]["storages"]}
 
-    def here(*named):
-        waited = run(fastdfs_info, trackers=trackers, wait_for={"storages": list(named)}, wait_timeout=60)
-        assert "msg" not in waited, waited["msg"]
-        return {each["id"]: each["address"] for each in waited["groups"][0]["storages"]}
 
-    def uploaded(source):
-        """The id of a new file that this storage took, once both have it."""
+def test_a_storage_with_an_id_may_get_another_address(run, cluster, prefix, src):
+    """What site.yml does to a cluster whose storage has moved: new list, tracker and storage start again."""
+    listed(cluster, {1: 21, 16777215: 22})
+    tracker = with_ids(cluster, prefix)
+    stays, moves = storages = [cluster.storage(prefix, host) for host in (21, 22)]
+    addresses(run, tracker, "1", "16777215")
+
+    def uploaded():
+        """The id of a new file of each storage, once both have it."""
+        found = {}
         for _try in range(9):
-            up = run(fastdfs_file, trackers=trackers, src=str(src))
-            if up["from_id"]["source"] == source:
-                files = [each.file(up["file_id"]) for each in storages]
-                wait_for(lambda: all(map(Path.exists, files)), 40, "both to have it")  # noqa: B023
-                return up["file_id"]
-        raise AssertionError(f"{source} took no upload")
+            up = run(fastdfs_file, trackers=[tracker.address], src=str(src))
+            files = [each.file(up["file_id"]) for each in storages]
+            wait_for(lambda files=files: all(map(Path.exists, files)), 40, "both to have it")
+            found[up["from_id"]["source"]] = up["file_id"]
+            if len(found) == len(storages):
+                return found
+        raise AssertionError(f"uploads to {', '.join(found)} only")
 
-    def kept():
-        names = ("storage_servers_new.dat", "storage_changelog.dat")
-        return [(tracker.base / "data" / name).read_text() for name in names]
-
-    here("1", "16777215")
-    old = {source: uploaded(source) for source in ("1", "16777215")}
-    assert tracker_data_problems(*kept(), first, "here") == []
-
-    second = listed({1: 21, 16777215: 23})
-    assert tracker_data_problems(*kept(), second, "here") == []
-    for daemon in (tracker, moves):
-        daemon.stop()
-        if daemon is moves:
-            moves.address = moves.settings["bind_addr"] = second[1]["address"]
-        daemon.start()
-    assert here("1", moves.address) == {"1": stays.address, "16777215": moves.address}
-    for file in old.values():
-        assert cluster.download(real, file) == src.read_bytes()
-    # Either way, and without a word to the storage that stays where it is.
-    new = {source: uploaded(source) for source in ("1", "16777215")}
-    info = run(fastdfs_file, trackers=trackers, file_id=new["16777215"])
-    assert info["from_storage"]["source"] == moves.address
-    assert "source storage id: 16777215" in cluster.client(real, "file_info", new["16777215"])
-
-    # A storage that leaves may be taken out of the list, and no other.
-    only = second[:1]
-    (sentence,) = tracker_data_problems(*kept(), only, "here")
-    assert "the storage 16777215 of group1" in sentence
-    stop(run, tracker.address, moves)
-    assert run(fastdfs_member, trackers=trackers, group="group1", storage="16777215")["changed"]
-    assert tracker_data_problems(*kept(), only, "here") == []
-    listed({1: 21})
+    old = uploaded()
+    assert sorted(old) == ["1", "16777215"]
+    _stays, moved = listed(cluster, {1: 21, 16777215: 23})
     tracker.stop()
     tracker.start()
-    assert here("1") == {"1": stays.address}
+    moves.stop()
+    moves.address = moves.settings["bind_addr"] = moved["address"]
+    moves.start()
+    assert addresses(run, tracker, "1", moved["address"]) == {"1": stays.address, "16777215": moves.address}
+    for file in old.values():
+        assert cluster.download(prefix, file) == src.read_bytes()
+    # Either way, and without a word to the storage that stays where it is.
+    new = uploaded()["16777215"]
+    info = run(fastdfs_file, trackers=[tracker.address], file_id=new)
+    assert info["from_storage"]["source"] == moves.address
+
+
+@needs_real
+def test_a_real_tracker_goes_on_with_the_ids_that_it_knows(run, cluster, real):
+    both = listed(cluster, {1: 21, 2: 22})
+    tracker = with_ids(cluster, real)
+    stays, leaves = [cluster.storage(real, host) for host in (21, 22)]
+    addresses(run, tracker, "1", "2")
+
+    def said(ids):
+        names = ("storage_servers_new.dat", "storage_changelog.dat")
+        return tracker_data_problems(
+            *((tracker.base / "data" / name).read_text() for name in names), ids, "it"
+        )
+
+    assert said(both) == []
+    assert "it knows storages by ids (" in said([])[0]
+    only = listed(cluster, {1: 21})
+    assert "it knows the storage 2 of group1" in said(only)[0]
+    tracker.stop()
+    tracker.run()
+    wait_for(lambda: "check storage id fail" in tracker.log(), what="its refusal")
+    listed(cluster, {1: 21, 2: 22})
+    tracker.start()
+    addresses(run, tracker, "1", "2")
+    stop(run, tracker.address, leaves)
+    assert run(fastdfs_member, trackers=[tracker.address], group="group1", storage="2")["changed"]
+    assert said(only) == []
+    listed(cluster, {1: 21})
+    tracker.stop()
+    tracker.start()
+    assert addresses(run, tracker, "1") == {"1": stays.address}

@@ -123,14 +123,22 @@ def test_a_storage_is_known_by_its_id_whatever_its_address_is_to_the_trackers():
     assert "    to image1: all sent" in status_lines(plan, seen)
 
 
-@pytest.mark.parametrize("name", ["10.0.0.22_23000.mark", "16777215.mark"])
-def test_a_mark_file_is_named_after_the_peer(tmp_path, name):
-    (tmp_path / name).write_text("binlog_index=0\nbinlog_offset=12\n")
+@pytest.mark.parametrize(
+    ("names", "peer"),
+    [
+        (["10.0.0.22_23000.mark"], "10.0.0.22"),
+        (["16777215.mark"], "16777215"),
+        (["10.0.0.22_23000.mark", "7.mark"], "7"),
+    ],
+)
+def test_a_mark_file_is_named_after_the_peer(tmp_path, names, peer):
+    for name in names:
+        (tmp_path / name).write_text("binlog_index=0\nbinlog_offset=12\n")
     (tmp_path / "binlog.000").write_text("1700000000 C M00/00/00/a\n1700000000 C M00/00/00/b\n")
     program = HOST_STATE.read_text().replace("/var/lib/fastdfs/storage/data/sync", str(tmp_path))
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     (mark,) = json.loads(told)["marks"]
-    assert (mark["peer"], mark["bytes"]) == (name.split("_")[0].split(".mark")[0], 38)
+    assert (mark["peer"], mark["bytes"]) == (peer, 38)
 
 
 def changed(host: str, name: str, value: object) -> dict:

@@ -63,7 +63,10 @@ def delete(config: Config, file_id: str) -> None:
 def info(config: Config, file_id: str) -> None:
     """Print what the file id tells."""
     file = wire.FileName.decode(file_id)
-    print(f"source storage id: 0\nsource ip address: {file.source}")
+    by_id = file.source.isdigit()
+    print(
+        f"source storage id: {file.source if by_id else 0}\nsource ip address: {'' if by_id else file.source}"
+    )
     print(f"file create timestamp: {_moment(file.timestamp)}")
     print(f"file size: {file.size}\nfile crc32: {file.crc} (0x{file.crc:08X})")
 

@@ -38,12 +38,13 @@ def save_values(path: Path, values: dict) -> None:
 
 
 class Replicator(threading.Thread):
-    """Follows the binlog for the member at `ip`; `status` is what the trackers say of it."""
+    """Follows the binlog for the member with this id; `ip` and `status` are what the trackers say of it."""
 
-    def __init__(self, storage, ip: str) -> None:
+    def __init__(self, storage, peer: str) -> None:
         super().__init__(daemon=True)
-        self.storage, self.ip, self.status = storage, ip, int(Status.INIT)
-        self.mark_file = storage.data / "sync" / f"{ip}_{storage.port}.mark"
+        self.storage, self.peer, self.ip, self.status = storage, peer, "", int(Status.INIT)
+        name = f"{peer}.mark" if peer.isdigit() else f"{peer}_{storage.port}.mark"
+        self.mark_file = storage.data / "sync" / name
 
     def run(self) -> None:
         while True:
@@ -57,7 +58,7 @@ class Replicator(threading.Thread):
 
     def _joined(self) -> int:
         """When the member joined: one that was wiped has joined again."""
-        return STORAGE.unpack(self.storage.ask_trackers(Cmd.LIST_STORAGES, self.ip.encode()))[6]
+        return STORAGE.unpack(self.storage.ask_trackers(Cmd.LIST_STORAGES, self.peer.encode()))[6]
 
     def _follow(self, sock) -> None:
         storage, alive, joined = self.storage, time.monotonic(), self._joined()

@@ -57,7 +57,7 @@ class Storage(Daemon):
         self.subdirs = config.number("subdir_count_per_path", 256)
         if not self.group.isalnum() or not 0 < self.subdirs <= 256 or "127.0.0.1" in dict(self.trackers):
             raise ValueError("group_name, subdir_count_per_path or a tracker_server of 127.0.0.1 is invalid")
-        self.id = ""  # is our own address
+        self.id = ""  # is our own address, where trackers do not use ids
         while not self.id:  # as long as no tracker answers, a storage server does not start
             with contextlib.suppress(BlockingIOError):
                 self.id = self.ask_trackers(Cmd.GET_SERVER_ID).decode()
@@ -118,12 +118,14 @@ class Storage(Daemon):
         """Take over what a tracker says of the members; each gets a thread that sends it our files."""
         skipped = bin((news or b"\0")[0] & 3).count("1")  # who is the new tracker leader, or trunk server
         told = list(wire.BRIEF.iter_unpack(news[1:]))[skipped:]
-        for ip, status in [(text(ip), status) for status, _port, _id, ip in told if text(ip) != self.id]:
+        for status, _port, raw_id, ip in told:
+            peer = text(raw_id)
             with self.lock:
-                if ip not in self.peers:
-                    self.peers[ip] = Replicator(self, ip)
-                    self.peers[ip].start()
-                self.peers[ip].status = status
+                if peer not in (self.id, *self.peers):
+                    self.peers[peer] = Replicator(self, peer)
+                    self.peers[peer].start()
+                if peer != self.id:
+                    self.peers[peer].ip, self.peers[peer].status = text(ip), status
 
     # What clients ask
 
@@ -164,7 +166,9 @@ class Storage(Daemon):
     def do_file_info(self, connection, body: bytes) -> bytes:
         name, path = self._named(body)
         file, stat = FileName.decode(name), path.stat()
-        return struct.pack(">qqq", stat.st_size, int(stat.st_mtime), file.crc) + pad(file.source)
+        peer = self.peers.get(file.source)
+        source = peer.ip if peer else self.bind if file.source == self.id else file.source
+        return struct.pack(">qqq", stat.st_size, int(stat.st_mtime), file.crc) + pad(source)
 
     # What other storage servers send
 

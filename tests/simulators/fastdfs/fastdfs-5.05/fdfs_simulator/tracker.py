@@ -6,6 +6,7 @@ import pickle
 import struct
 import time
 from collections import defaultdict
+from pathlib import Path
 
 from .daemon import Daemon
 from .wire import BRIEF, GROUP, JOIN, STAT, STAT_NAMES, STORAGE, FileName, Join, Status, fail, pad, text
@@ -14,8 +15,8 @@ from .wire import BRIEF, GROUP, JOIN, STAT, STAT_NAMES, STORAGE, FileName, Join,
 class Storage:
     """One storage server. `paths` holds (total MB, free MB) of each store path; `stat` the values of STAT_NAMES."""
 
-    def __init__(self, group: str, ip: str, join: Join) -> None:
-        self.group, self.ip, self.join = group, ip, join
+    def __init__(self, group: str, own_id: str, join: Join) -> None:
+        self.group, self.id, self.join = group, own_id, join
         self.status, self.paths, self.stat = Status.INIT, [], [0] * len(STAT_NAMES)
 
     def space(self) -> list[int]:
@@ -28,9 +29,9 @@ class Storage:
 
     def record(self) -> bytes:
         """As fdfs_monitor hears of it."""
-        join, ip = self.join, pad(self.ip)
+        join = self.join
         numbers = (join.priority, join.paths, join.subdirs, 0, join.port, join.http)
-        head = (self.status, ip, ip, join.domain, b"", join.version, join.joined, join.up)
+        head = (self.status, pad(self.id), pad(self.ip), join.domain, b"", join.version, join.joined, join.up)
         return STORAGE.pack(*head, *self.space(), *numbers, STAT.pack(*self.stat), 0)
 
 
@@ -40,10 +41,21 @@ class Tracker(Daemon):
     def __init__(self, *arguments) -> None:
         super().__init__(*arguments)
         self.turns, self.started, self.changes = defaultdict(itertools.count), int(time.time()), 1
+        self.ids = self._ids() if self.config.text("use_storage_id") == "true" else None
         self.state, self.threads = self.data / "simulated_storages.pickle", [self._watch]
         self.storages = pickle.loads(self.state.read_bytes()) if self.state.exists() else {}
         for storage in self.storages.values():
             storage.status = Status.OFFLINE
+
+    def _ids(self) -> dict[tuple[str, str], str]:
+        """Ids by group and address."""
+        lines = map(str.split, Path(self.config.text("storage_ids_filename")).read_text().splitlines())
+        return {(line[1], line[2]): line[0] for line in lines if line and not line[0].startswith("#")}
+
+    def _id(self, group: str, ip: str) -> str:
+        if self.ids is not None and (group, ip) not in self.ids:
+            raise fail(errno.ENOENT)
+        return ip if self.ids is None else self.ids[group, ip]
 
     def _watch(self) -> None:
         interval = self.config.number("check_active_interval", 100)
@@ -61,25 +73,29 @@ class Tracker(Daemon):
 
     def _members(self, group: str, *statuses: int) -> list[Storage]:
         """The servers of a group in upstream's order; only those with one of `statuses`, if any is given."""
-        members = [storage for (name, _ip), storage in sorted(self.storages.items()) if name == group]
+        members = [storage for (name, _id), storage in sorted(self.storages.items()) if name == group]
         if not members:
             raise fail(errno.ENOENT)
         return [storage for storage in members if not statuses or storage.status in statuses]
 
     def do_parameters(self, connection, body: bytes) -> bytes:
-        return b"use_storage_id=0\nuse_trunk_file=0\nreserved_storage_space=0\n"
+        return (
+            b"use_storage_id=%d\nid_type_in_filename=id\nuse_trunk_file=0\nreserved_storage_space=0\n"
+            % bool(self.ids)
+        )
 
     def do_get_server_id(self, connection, body: bytes) -> bytes:
-        return body[16:] or connection.peer.encode()
+        return self._id(text(body[:16]), text(body[16:]) or connection.peer).encode()
 
     def do_join(self, connection, body: bytes) -> bytes:
         join = Join(*JOIN.unpack(body[: JOIN.size]))
-        key, alike = (text(join.group), connection.peer), (join.port, join.subdirs)
-        others = [s.join for s in self.storages.values() if s.group == key[0] and s.ip != key[1]]
+        group, alike = text(join.group), (join.port, join.subdirs)
+        key = (group, self._id(group, connection.peer))
+        others = [s.join for s in self.storages.values() if s.group == group and s.id != key[1]]
         if any((o.port, o.subdirs) != alike or o.paths > join.paths for o in others):
             raise ValueError("port, subdir_count_per_path or store_path_count is not the group's")
         storage = connection.storage = self.storages.setdefault(key, Storage(*key, join))
-        storage.join, storage.status, connection.known = join, Status.ONLINE, 0
+        storage.ip, storage.join, storage.status, connection.known = connection.peer, join, Status.ONLINE, 0
         self.changes += 1
         self.state.with_suffix(".tmp").write_bytes(pickle.dumps(self.storages))
         self.state.with_suffix(".tmp").replace(self.state)
@@ -90,7 +106,7 @@ class Tracker(Daemon):
         if connection.known == self.changes:
             return b"\0"
         connection.known, members = self.changes, self._members(connection.storage.group)
-        return b"\4" + b"".join(BRIEF.pack(s.status, s.join.port, pad(s.ip), pad(s.ip)) for s in members)
+        return b"\4" + b"".join(BRIEF.pack(s.status, s.join.port, pad(s.id), pad(s.ip)) for s in members)
 
     def do_beat(self, connection, body: bytes) -> bytes:
         storage = connection.storage
@@ -122,7 +138,7 @@ class Tracker(Daemon):
 
     def do_list_groups(self, connection, body: bytes) -> bytes:
         records = []
-        for group in sorted({name for name, _ip in self.storages}):
+        for group in sorted({name for name, _id in self.storages}):
             members, active = self._members(group), self._members(group, Status.ACTIVE)
             join, space = members[0].join, (*self._space(group), 0)
             counts = (len(members), join.port, join.http, len(active), 0, join.paths, join.subdirs, 0)
@@ -130,7 +146,7 @@ class Tracker(Daemon):
         return b"".join(records)
 
     def do_list_storages(self, connection, body: bytes) -> bytes:
-        return b"".join(s.record() for s in self._members(text(body[:16])) if text(body[16:]) in ("", s.ip))
+        return b"".join(s.record() for s in self._members(text(body[:16])) if text(body[16:]) in ("", s.id))
 
     def _turn(self, name: str, choices: list):
         return choices[next(self.turns[name]) % len(choices)]
@@ -139,7 +155,7 @@ class Tracker(Daemon):
         """Which server, and which of its paths, takes the next upload."""
         lookup, store_server = self.config.number("store_lookup", 0), self.config.number("store_server", 0)
         wanted = text(body) or (self.config.text("store_group") if lookup == 1 else "")
-        groups = [wanted] if wanted else sorted({name for name, _ip in self.storages})
+        groups = [wanted] if wanted else sorted({name for name, _id in self.storages})
         groups = [group for group in groups if self._members(group, Status.ACTIVE)]
         if not groups:
             raise fail(errno.ENOENT)
@@ -147,7 +163,7 @@ class Tracker(Daemon):
         active = self._members(group, Status.ACTIVE)
         fixed = {1: active[0], 2: min(active, key=lambda storage: storage.join.priority)}
         storage = fixed.get(store_server) or self._turn(group, active)
-        return storage.address() + bytes([self._turn(f"{group} {storage.ip}", range(len(storage.paths)))])
+        return storage.address() + bytes([self._turn(f"{group} {storage.id}", range(len(storage.paths)))])
 
     do_store_group = do_store
 
@@ -155,10 +171,10 @@ class Tracker(Daemon):
         """Who certainly has the file of this id, its source first; else all that are active."""
         active, name = self._members(text(body[:16]), Status.ACTIVE), FileName.decode(text(body[16:]))
         old = time.time() - name.timestamp > self.config.number("storage_sync_file_max_delay", 86400)
-        holders = [s for s in active if old or s.stat[-2] > name.timestamp or s.ip == name.source] or active
+        holders = [s for s in active if old or s.stat[-2] > name.timestamp or s.id == name.source] or active
         if not holders:
             raise fail(errno.ENOENT)
-        return sorted(holders, key=lambda storage: storage.ip != name.source)
+        return sorted(holders, key=lambda storage: storage.id != name.source)
 
     def do_fetch(self, connection, body: bytes) -> bytes:
         return self._turn("fetch", self._holders(body)).address()

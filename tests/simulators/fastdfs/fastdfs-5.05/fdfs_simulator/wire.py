@@ -110,12 +110,14 @@ def crc32(data: bytes) -> int:
 
 
 class FileName(namedtuple("FileName", "source timestamp size crc")):
-    """What the 27 base64 characters of a file id carry. `source` is an address."""
+    """What the 27 base64 characters of a file id carry. `source` is an address, or an id as digits."""
 
     def encode(self) -> str:
         """The 27 characters. Below 4 GiB the upper half of the size is random: equal files get unequal names."""
         size = self.size if self.size >> 32 else (0x80000000 | random.getrandbits(23)) << 32 | self.size
-        raw = socket.inet_aton(self.source) + struct.pack(">IQI", self.timestamp, size, self.crc)
+        by_id = self.source.isdigit()
+        source = int(self.source).to_bytes(4, "little") if by_id else socket.inet_aton(self.source)
+        raw = source + struct.pack(">IQI", self.timestamp, size, self.crc)
         return base64.b64encode(raw, b"-_").decode().rstrip("=")
 
     @classmethod
@@ -125,4 +127,6 @@ class FileName(namedtuple("FileName", "source timestamp size crc")):
         if len(raw) != 20:
             raise ValueError(f"not a file id: {name}")
         timestamp, size, crc = struct.unpack(">IQI", raw[4:])
-        return cls(socket.inet_ntoa(raw[:4]), timestamp, size & 0xFFFFFFFF if size >> 63 else size, crc)
+        number = int.from_bytes(raw[:4], "little")
+        source = str(number) if 0 < number < 1 << 24 else socket.inet_ntoa(raw[:4])
+        return cls(source, timestamp, size & 0xFFFFFFFF if size >> 63 else size, crc)
