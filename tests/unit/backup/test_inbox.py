@@ -6,6 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import keep
 import pytest
 from backup_archive import archived, everything
 
@@ -87,6 +88,16 @@ def test_another_storage_s_images_are_not_taken(storage, backup, run, capsys):
     run(1)
     assert everything(backup) == []
     assert "10.0.0.99 is its source" in capsys.readouterr().out
+
+
+def test_a_storage_with_an_id_ships_what_tells_that_id(storage, backup, shipper, capsys):
+    own, other = (storage.name(b"an image", source=f"{number}.0.0.0") for number in (7, 8))
+    for name in (own, other):
+        storage.put(name, b"an image")
+    shipper().step()
+    keep.Inbox(str(backup), "image1", "group1", ["7"]).step()
+    assert everything(backup) == [f"group1/{own}"]
+    assert "its name says that 8 is its source" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
