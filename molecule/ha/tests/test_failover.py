@@ -227,6 +227,26 @@ def test_a_drain_that_was_interrupted_is_completed(directors, drain, begin, host
     assert begin(PROJECT / "playbooks" / "undrain.yml", "-e", f"server={server}")().status == 0
 
 
+def test_all_servers_are_drained_at_once_where_that_is_asked_for(directors, drain, begin, hostvars):
+    directors.settle()
+    both = "image1,image2"
+    addresses = [hostvars(server)["ansible_host"] for server in both.split(",")]
+
+    def weights() -> set[int | None]:
+        return {directors.weight(name, address) for name in directors.pair for address in addresses}
+
+    refused = drain(both)
+    assert refused.status != 0
+    assert "Without image1 and image2, director1 has no image server left" in " ".join(refused.said.split())
+    assert weights() == {1}
+    played = drain(both, "-e", "force=true")
+    assert played.status == 0, played.said
+    assert weights() == {0}
+    back = begin(PROJECT / "playbooks" / "undrain.yml", "-e", f"server={both}")()
+    assert back.status == 0, back.said
+    assert weights() == {1}
+
+
 def test_a_drain_of_nobody_is_refused(drain):
     played = drain("image3")
     assert played.status != 0
