@@ -13,7 +13,7 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.fastdfs.clust
 MIB = 1 << 20
 FULL = 0.9  # of a disk in use, from which on it is trouble
 LATE = 60  # seconds of lag, from which on it is trouble
-SILENT = 300  # seconds without a word of a service that has one every 15, unless it moves something large
+SILENT = 900  # seconds without a word of a service that has one every 15, unless it moves something large
 Plan = Mapping[str, Any]
 Hostvars = Mapping[str, Mapping[str, Any]]
 

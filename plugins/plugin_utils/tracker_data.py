@@ -47,8 +47,8 @@ def tracker_data_problems(
     by_id = [each for each in kept if "id" in each]
     if ids and by_address:
         return [
-            f"{tracker} knows storages by their addresses ({', '.join(by_address)}), and cannot go over to ids while they run: "
-            "take fastdfs_storage_id out of the inventory, or change the whole cluster as docs/storage-moves.md says."
+            f"{tracker} knows storages by their addresses ({', '.join(by_address)}), and file ids tell these addresses: "
+            "take fastdfs_storage_id out of the inventory. Ids are given on a cluster's first day."
         ]
     if by_id and not ids:
         return [

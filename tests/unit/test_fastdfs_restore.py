@@ -129,8 +129,9 @@ def test_names_that_do_not_fit_into_the_binlog_are_not_written_by_half(storage, 
 def test_only_what_is_named_comes_back(storage, archive, run):
     first, second = lost(storage, archive), lost(storage, archive, b"another")
     unknown, there = storage.name(b"never archived"), storage.upload(b"never deleted")
-    planned, restored = run(names=[first, unknown, there])
-    assert (planned["files"], planned["lacking"], restored) == (1, [unknown], 1)
+    elsewhere = f"M05{first[3:]}"
+    planned, restored = run(names=[first, unknown, there, elsewhere])
+    assert (planned["files"], planned["lacking"], restored) == (1, sorted([unknown, elsewhere]), 1)
     assert not storage.path(second).exists()
 
 

@@ -110,11 +110,13 @@ class Restore:
                 sys.exit(f"rsync from {self.settings['target']} failed: {said}")
 
     def plan(self) -> dict:
-        files, needs, lacking = (
-            0,
-            [],
-            {name for name in self.names or () if not os.path.exists(self.place(name))},
-        )
+        files, needs = 0, []
+        # What tells of a store path that this storage has not is nowhere, either.
+        lacking = {
+            name
+            for name in self.names or ()
+            if int(name[1:3], 16) >= len(self.paths) or not os.path.exists(self.place(name))
+        }
         listed = [] if self.names is None else ["--out-format=%n"]
         for index, path in enumerate(self.paths):
             size = 0
@@ -149,6 +151,8 @@ class Restore:
         self._log(names)
         with open(f"{noted}.named", "a+") as named:
             named.writelines(f"{name}\n" for name in names)
+            named.flush()
+            os.fsync(named.fileno())
             os.unlink(noted)
             named.seek(0)
             return {"restored": len(set(named.read().splitlines()))}

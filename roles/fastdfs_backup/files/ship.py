@@ -287,15 +287,17 @@ class Shipper:
         if self.said and not trouble:
             print("It works again.", flush=True)
         self.said = trouble
-        self.notice.tell(
-            {
-                os.path.join(self.state, "state.json"): json.dumps(state) + "\n",
-                os.path.join(self.state, "fastdfs_backup.prom"): (
-                    f"fastdfs_backup_lag_seconds {lag}\nfastdfs_backup_shipped_total {self.shipped}\n"
-                    f"fastdfs_backup_trouble {int(bool(trouble))}\n"
-                ),
-            }
-        )
+        # On a full disk this can wait.
+        with suppress(OSError):
+            self.notice.tell(
+                {
+                    os.path.join(self.state, "state.json"): json.dumps(state) + "\n",
+                    os.path.join(self.state, "fastdfs_backup.prom"): (
+                        f"fastdfs_backup_lag_seconds {lag}\nfastdfs_backup_shipped_total {self.shipped}\n"
+                        f"fastdfs_backup_trouble {int(bool(trouble))}\n"
+                    ),
+                }
+            )
 
 
 def main() -> None:

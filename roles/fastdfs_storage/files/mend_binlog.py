@@ -53,7 +53,10 @@ def own_address(base_path: str) -> str:
 
 
 def recent(paths: list[str], group: str, own: str, since: float) -> Iterator[tuple[str, str]]:
-    """Name and path of each file that this storage is the source of and that got its name since then."""
+    """Name and path of each file that this storage is the source of and that got its name since then.
+
+    Where names tell ids and this storage's is not known, files of any id count: a replica gets it twice rather than never.
+    """
     for index, store in enumerate(paths):
         data = os.path.join(store, "data")
         for first in sorted(os.listdir(data)) if os.path.isdir(data) else ():
@@ -65,8 +68,9 @@ def recent(paths: list[str], group: str, own: str, since: float) -> Iterator[tup
                 for entry in os.scandir(second.path):
                     name = f"M{index:02X}/{first}/{second.name}/{entry.name}"
                     with suppress(wire.WireError):
-                        told = wire.file_id(f"{group}/{name}")
-                        if told.source == own and entry.stat(follow_symlinks=False).st_ctime >= since:
+                        source = wire.file_id(f"{group}/{name}").source
+                        its_own = source == own or (source.isdigit() and not own.isdigit())
+                        if its_own and entry.stat(follow_symlinks=False).st_ctime >= since:
                             yield name, entry.path
 
 

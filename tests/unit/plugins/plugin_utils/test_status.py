@@ -240,11 +240,11 @@ def changed(host: str, name: str, value: object) -> dict:
                 "status_host",
                 {
                     "stdout": json.dumps(
-                        {**STORAGE, "ships": {"backup1": {"lag_seconds": 0, "trouble": "", "age": 301}}}
+                        {**STORAGE, "ships": {"backup1": {"lag_seconds": 0, "trouble": "", "age": 901}}}
                     )
                 },
             ),
-            "fdfs-backup-ship@backup1 of image1 has said nothing for 5 min: see systemctl status fdfs-backup-ship@backup1 there.",
+            "fdfs-backup-ship@backup1 of image1 has said nothing for 15 min: see systemctl status fdfs-backup-ship@backup1 there.",
         ),
         (
             changed(

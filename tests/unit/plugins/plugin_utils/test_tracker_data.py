@@ -69,7 +69,7 @@ def test_a_tracker_can_go_on(storages, ids, changelog):
             BY_ADDRESS,
             IDS,
             "",
-            "tracker1 knows storages by their addresses (10.0.0.21, 10.0.0.22), and cannot go over",
+            "tracker1 knows storages by their addresses (10.0.0.21, 10.0.0.22), and file ids tell these",
         ),
         (BY_ID, [], "", "tracker1 knows storages by ids (101, 102), and images are named after them: write"),
         (
