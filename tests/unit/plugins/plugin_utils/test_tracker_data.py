@@ -41,8 +41,9 @@ IDS = [{"id": 100 + number, "group": "group1", "address": f"10.0.0.3{number}"} f
 LEFT = "1795784300 group1 102 4 \n"
 
 
-def said(storages: str, ids: list, changelog: str = "") -> list[str]:
-    return tracker_data_problems(storages, changelog, ids, "tracker1")
+def said(storages: str, ids: list, changelog: str = "", after: int = 90) -> list[str]:
+    """``after`` so many seconds since 1795784300."""
+    return tracker_data_problems(storages, changelog, ids, "tracker1", 1795784300 + after)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +88,18 @@ def test_a_tracker_can_go_on(storages, ids, changelog):
 def test_what_a_tracker_cannot_go_on_with_is_said_in_one_sentence(storages, ids, changelog, words):
     (sentence,) = said(storages, ids, changelog)
     assert words in sentence
+
+
+@pytest.mark.parametrize(
+    ("ids", "after", "count"), [(IDS[:1], 0, 1), (IDS[:1], 89, 1), (IDS[:1], 90, 0), (IDS, 0, 0), ([], 0, 1)]
+)
+def test_a_storage_that_has_just_left_is_waited_for(ids, after, count):
+    sentences = said(BY_ID, ids, LEFT, after)
+    assert len(sentences) == count
+    if ids and count:
+        assert sentences[0].startswith(f"The storage 102 of group1 left tracker1 {after} s ago")
+        assert sentences[0].endswith(f"run this again in {90 - after} s.")
+
+
+def test_where_addresses_are_ids_nobody_is_waited_for():
+    assert said(BY_ADDRESS, [], "1795784300 group1 10.0.0.22 4 \n", after=0) == []
