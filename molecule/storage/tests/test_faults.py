@@ -68,6 +68,8 @@ def test_one_of_two_trackers_may_die(node, writing, wait):
     assert ledger.missing() == {}
 
 
+# Long until it is understood: one that comes back at once was seen to become ACTIVE without what it had.
+@pytest.mark.long
 def test_a_wiped_storage_gets_everything_back(node, nodes, hostvars, writing, wait):
     server, address = node("image3"), hostvars("image3")["ansible_host"]
     with writing() as ledger:
