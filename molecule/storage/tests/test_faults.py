@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.real_fastdfs
 
+PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
 START = "fdfs-storaged.service"
 
 
@@ -68,19 +70,32 @@ def test_one_of_two_trackers_may_die(node, writing, wait):
     assert ledger.missing() == {}
 
 
-# Long until it is understood: one that comes back at once was seen to become ACTIVE without what it had.
-@pytest.mark.long
-def test_a_wiped_storage_gets_everything_back(node, nodes, hostvars, writing, wait):
+def test_an_emptied_storage_does_not_start_before_it_has_left_and_then_gets_everything_back(
+    node, nodes, hostvars, begin, writing, wait
+):
+    """FastDFS would make it ACTIVE with what is uploaded from then on, and nothing of before."""
     server, address = node("image3"), hostvars("image3")["ansible_host"]
+    with writing() as before:
+        time.sleep(3)
+    # They are old to everybody when it is emptied.
+    assert before.missing() == {}
+    time.sleep(10)
+    server.check_output(f"systemctl stop {START} && rm -rf /data/fastdfs/data /var/lib/fastdfs/storage/data")
+    wait(lambda: not active(nodes, address), "trackers know that it stopped", 30)
+    assert server.run(f"timeout 20 systemctl start {START}").rc != 0
+    said = server.check_output(f"journalctl --quiet --output=cat --unit={START} --lines=40")
+    assert "knows this storage as OFFLINE, and it has nothing on its disks" in said
+    refused = begin(PLAYBOOKS / "site.yml", "--limit", "fastdfs_storages,fastdfs_trackers")()
+    assert refused.status != 0
+    assert "Run replace_storage.yml -e server=image3" in " ".join(refused.said.split())
+    assert not active(nodes, address)
     with writing() as ledger:
         time.sleep(3)
-        server.check_output(
-            f"systemctl stop {START} && rm -rf /data/fastdfs/data /var/lib/fastdfs/storage/data && systemctl start {START}"
-        )
-        wait(lambda: active(nodes, address), "the storage is ACTIVE", 120)
+        replaced = begin(PLAYBOOKS / "replace_storage.yml", "-e", "server=image3")()
         time.sleep(2)
-    assert ledger.acknowledged > 50
-    assert ledger.missing() == {}
+    assert replaced.status == 0, replaced.said
+    assert before.acknowledged > 50 and ledger.acknowledged > 50
+    assert before.missing() == {} and ledger.missing() == {}
 
 
 @contextmanager
