@@ -11,12 +11,12 @@ help:
 	@printf '%s\n' \
 	'make demo [INVENTORY=path]   boot the hosts, build the cluster, verify it, report' \
 	'make test                    lint, unit tests, sanity and the Molecule scenarios' \
-	'make test-all                the same with its long tests and ten times as many random cases, the scenarios ha, forwarding and trixie, the matrix and the importer' \
+	'make test-all                the same with its long tests and ten times as many random cases, the scenarios ha, ids, forwarding and trixie, the matrix and the importer' \
 	'make test-install            only: the built artifact in a repository that has roles, a site and a firewall of its own' \
 	"make test-importer           only: what Galaxy's own importer says of the built artifact" \
 	'make test-matrix             only: the oldest and the newest ansible-core that are promised, without hosts' \
 	'make checks                  lint, unit tests and sanity only; each of them: make lint, make unit, make sanity' \
-	'make scenario-NAME           one Molecule scenario: default, ipvs, storage, ha, forwarding or trixie' \
+	'make scenario-NAME           one Molecule scenario: default, ipvs, storage, ids, ha, forwarding or trixie' \
 	'make bench-ipvs              what the IPVS module costs beside ipvsadm itself' \
 	'make bench-http             images read and written beside a bare nginx and a bare file system' \
 	'make bench-play             the tasks of site.yml and their seconds beside a task that does nothing' \
@@ -40,7 +40,7 @@ test-install: setup
 	@tests/install
 
 test-all: setup
-	@IMAGEOPS_ROUNDS=10 tests/all checks default ipvs storage ha forwarding trixie
+	@IMAGEOPS_ROUNDS=10 tests/all checks default ipvs storage ids ha forwarding trixie
 	@tests/matrix
 	@tests/importer
 

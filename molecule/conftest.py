@@ -39,12 +39,21 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers", "long: minutes of its own; with IMAGEOPS_ROUNDS, which make test-all sets"
     )
+    config.addinivalue_line(
+        "markers", "storage_ids(bool): for a cluster whose trackers know storages by ids, or for another one"
+    )
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("long") and "IMAGEOPS_ROUNDS" not in os.environ:
             item.add_marker(pytest.mark.skip(reason="make test-all runs it"))
+        for marker in item.iter_markers("storage_ids"):
+            if marker.args[0] != any(
+                "fastdfs_storage_id" in each for each in inventory()["_meta"]["hostvars"].values()
+            ):
+                scenario = "ids" if marker.args[0] else "storage"
+                item.add_marker(pytest.mark.skip(reason=f"the scenario {scenario} of make test-all runs it"))
     sources = LAB / "sources.txt"
     if sources.exists() and sources.read_text().startswith("SIMULATED"):
         for item in items:

@@ -17,9 +17,9 @@ BEGIN, END = "<!-- begin variables (from meta/argument_specs.yml) -->", "<!-- en
 
 
 def words(description: str | list[str]) -> str:
-    """A description without the markup of Ansible's documents: C(x) and V(x) become `x`."""
+    """A description without the markup of Ansible's documents: C(x), V(x) and the like become `x`."""
     text = " ".join([description] if isinstance(description, str) else description)
-    text = re.sub(r"\b[CVO]\(([^)]*)\)", r"`\1`", text)
+    text = re.sub(r"\b[CFMOV]\(([^)]*)\)", r"`\1`", text)
     return " ".join(text.replace("|", "\\|").split())
 
 

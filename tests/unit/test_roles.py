@@ -75,6 +75,22 @@ def test_the_readme_says_what_the_argument_specs_say(role):
     assert (role / "README.md").read_text() == role_readme.rendered(role), "run python tests/role_readme.py"
 
 
+def test_the_readme_s_example_is_a_play_that_the_roles_accept(role):
+    example = re.search(r"```yaml\n(.*?)```", (role / "README.md").read_text(), re.DOTALL)
+    plays = yaml.safe_load(example[1])
+    named = [each for play in plays for each in play.get("roles", [])]
+    assert f"imageops.lvs_fastdfs.{role.name}" in [each["role"] for each in named]
+    for each in named:
+        options, given = specs(role.parent / each["role"].rsplit(".", 1)[1]), each.get("vars", {})
+        plain = {name: value for name, value in given.items() if "{{" not in str(value)}
+        documented = {
+            name: {**option, "required": bool(option.get("required")) and name not in given}
+            for name, option in options.items()
+        }
+        assert set(given) <= set(options)
+        assert ArgumentSpecValidator(documented).validate(plain).error_messages == []
+
+
 def test_variables_carry_the_role_s_name(role):
     prefix = PREFIXES.get(role.name, f"{role.name}_")
     assert [name for name in specs(role) if not name.startswith(prefix)] == []

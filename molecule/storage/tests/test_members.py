@@ -53,10 +53,17 @@ def aside(server) -> list[str]:
     ("playbook", "words", "expected"),
     [
         ("decommission_storage.yml", ["server=tracker1"], "-e server=tracker1 names no storage"),
-        (
+        pytest.param(
             "replace_storage.yml",
             ["server=image4", "former=10.206.0.21"],
             "is the address of a host of the inventory",
+            marks=pytest.mark.storage_ids(False),
+        ),
+        pytest.param(
+            "replace_storage.yml",
+            ["server=image4", "former=10.206.0.99"],
+            "is for a cluster without storage ids: leave it out, image4 stays 104 to the trackers",
+            marks=pytest.mark.storage_ids(True),
         ),
     ],
 )
@@ -81,6 +88,21 @@ def test_a_storage_is_not_the_last_one_that_leaves(node, begin, wait, status, ho
 
 @pytest.mark.long
 class TestAnotherAddress:
+    @pytest.mark.storage_ids(True)
+    def test_a_storage_stays_who_it_is_under_it(self, node, begin, writing, status, moved, hostvars):
+        former = hostvars("image4")["ansible_host"]
+        with writing() as ledger:
+            time.sleep(2)
+            played = begin(PLAYBOOKS / "site.yml", *moved)()
+            time.sleep(2)
+        assert played.status == 0, played.said
+        assert (status(former), status(MOVED)) == (None, "ACTIVE")
+        assert aside(node("image4")) == []
+        assert ledger.acknowledged > 50
+        # Images from before the move and after it, on every storage and in the backup.
+        assert ledger.missing() == {}
+
+    @pytest.mark.storage_ids(False)
     def test_the_address_that_is_meant_is_said(self, begin, moved):
         played = begin(
             PLAYBOOKS / "replace_storage.yml", *moved, "-e", "server=image4", "-e", "former=10.206.0.99"
@@ -91,14 +113,15 @@ class TestAnotherAddress:
 
     def test_a_host_whose_disk_burnt_comes_under_it(self, node, begin, writing, status, moved, hostvars):
         server, address = node("image4"), hostvars("image4")["ansible_host"]
+        # Ids stay, and there is no former address to forget.
+        words = [*moved, "-e", "server=image4"]
+        words += [] if "fastdfs_storage_id" in hostvars("image4") else ["-e", f"former={address}"]
         # It has sent everything: what a disk had alone burns with it.
         time.sleep(3)
         server.check_output("systemctl stop fdfs-storaged && rm -rf /data/fastdfs/data")
         with writing() as ledger:
             time.sleep(2)
-            played = begin(
-                PLAYBOOKS / "replace_storage.yml", *moved, "-e", "server=image4", "-e", f"former={address}"
-            )()
+            played = begin(PLAYBOOKS / "replace_storage.yml", *words)()
             time.sleep(2)
         assert played.status == 0, played.said
         # A tracker that was restarted since does not list it any more.
@@ -108,9 +131,7 @@ class TestAnotherAddress:
         assert ledger.missing() == {}
         # The store was empty; what stood in the base path is kept.
         assert [path.rsplit("/", 1)[0] for path in aside(server)] == ["/var/lib/fastdfs/storage"]
-        again = begin(
-            PLAYBOOKS / "replace_storage.yml", *moved, "-e", "server=image4", "-e", f"former={address}"
-        )()
+        again = begin(PLAYBOOKS / "replace_storage.yml", *words)()
         assert again.status == 0, again.said
         assert "image4 is ACTIVE, so nothing was set aside" in sentence(again)
         assert set(again.changed.values()) == {0}

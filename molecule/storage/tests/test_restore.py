@@ -58,6 +58,24 @@ def test_a_check_says_what_would_come_and_brings_nothing(deleted, begin):
     assert set(ledger.missing(0)) == holders
 
 
+def test_some_images_come_back_by_their_ids(deleted, begin, nodes, tmp_path, wait):
+    ledger, _since, _keys, _holders = deleted
+    client = nodes("fastdfs_clients")[0]
+    ids = [json.loads(line)["id"] for line in ledger.lines if '"id"' in line][:4]
+    wanted = tmp_path / "ids"
+    wanted.write_text("\n".join(ids[:3]) + "\n")
+    played = begin(PLAYBOOKS / "restore.yml", "-e", f"ids={wanted}", "-e", "archive=backup1")()
+    assert played.status == 0, played.said
+
+    def there() -> list[bool]:
+        return [client.run(f"fdfs_file_info /etc/fdfs/client.conf {each}").rc == 0 for each in ids]
+
+    wait(
+        lambda: there() == [True, True, True, False],
+        "these are there, on whatever storage is asked, and no other is",
+    )
+
+
 def test_every_deleted_image_comes_back_under_its_name_on_every_storage(deleted, begin, node):
     ledger, since, keys, _holders = deleted
     played = begin(PLAYBOOKS / "restore.yml", "-e", f"deleted_since='{since}'")()

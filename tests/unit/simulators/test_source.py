@@ -65,7 +65,8 @@ def test_make_fails_on_code_that_cannot_be_compiled(archives, tmp_path):
 
 def test_the_simulator_stays_small():
     files = [path for path in SIMULATOR.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    assert 500 < sum(len(path.read_text().splitlines()) for path in files) < 950
+    lines = [line for path in files for line in path.read_text().splitlines() if line.strip()]
+    assert 500 < len(lines) < 900
 
 
 def test_a_real_release_of_this_platform_is_found_and_no_other(tmp_path):
