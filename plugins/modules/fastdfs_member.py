@@ -14,6 +14,8 @@ author:
 description:
   - Tells each tracker that a storage, which is stopped, has left its group. Trackers go on listing it with the status V(DELETED), and
     the other storages stop waiting for it.
+  - The other storages have forgotten it after three heart-beats and some seconds. Before each start a storage of this collection's role waits
+    for that, as long as no tracker was started again meanwhile.
   - Upstream's C(fdfs_monitor delete) ends with status 0 when a tracker refuses. This looks at the answer of each tracker, and asks
     again afterwards.
   - It touches no image and no storage.

@@ -117,6 +117,34 @@ def test_replicas_give_the_same_etag(servers, put):
     assert tags[0] == tags[1]
 
 
+@pytest.mark.parametrize(("tail", "locked"), [("123.svg", True), ("12.html", True), ("123.jpg", False)])
+def test_what_a_browser_would_run_gets_no_rights_of_the_site(servers, put, tail, locked):
+    """Once, also where a peer gave it."""
+    for holder in servers[:2]:
+        file = name(tail)
+        put(holder, file, "<svg/>")
+        path = f"/{group(servers[0])}/M00/00/00/{file}"
+        head = servers[0].check_output(f"curl -s -o /dev/null -D - '{HERE}{path}'").replace("\r", "")
+        assert " 200 " in head.splitlines()[0]
+        policies = re.findall("(?mi)^content-security-policy: (.*)$", head)
+        assert policies == ["default-src 'none'; style-src 'unsafe-inline'; sandbox"] * locked
+
+
+def test_a_file_that_cannot_be_opened_comes_from_a_peer(servers, put):
+    if len(servers) < 2:
+        pytest.skip("one image server has no peer")
+    first, second = servers[:2]
+    file = name()
+    path = put(second, file, "the same")
+    # As a broken disk does, opening a socket gives an error that is neither "not there" nor "forbidden".
+    first.check_output(f"python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"{path}\")'")
+    try:
+        status, headers, body = ask(first, f"/{group(first)}/M00/00/00/{file}")
+    finally:
+        first.check_output(f"rm {path}")
+    assert (status, headers["x-image-source"], body) == (200, second.name, "the same")
+
+
 def test_a_miss_is_asked_from_a_peer_once(servers, put):
     if len(servers) < 2:
         pytest.skip("one image server has no peer")

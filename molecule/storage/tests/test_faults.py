@@ -66,8 +66,27 @@ def test_one_of_two_trackers_may_die(node, writing, wait):
         time.sleep(5)
         tracker.check_output("systemctl start fdfs-trackerd")
         time.sleep(2)
+        tracker.check_output("systemctl kill --signal=KILL fdfs-trackerd")
+        wait(lambda: tracker.service("fdfs-trackerd").is_running, "it is started again by itself", 30)
+        time.sleep(2)
     assert ledger.acknowledged > 50
     assert ledger.missing() == {}
+
+
+def test_a_tracker_that_dies_after_a_storage_has_left_starts_again(node, wait):
+    """It takes the storage out of one of its files at once, and out of the other when it is written next."""
+    tracker, known = node("tracker2"), "/var/lib/fastdfs/tracker/data/storage_sync_timestamp.dat"
+    tracker.check_output("systemctl restart fdfs-trackerd")
+    wait(lambda: tracker.file(known).exists and tracker.file(known).size > 0, "the file is written", 60)
+    # As if there had been one more.
+    tracker.check_output(f"sed -i 's/$/,0/' {known} && systemctl kill --signal=KILL fdfs-trackerd")
+    wait(
+        lambda: tracker.run("systemctl is-active fdfs-trackerd").stdout.strip() == "active",
+        "it runs again",
+        30,
+    )
+    time.sleep(3)
+    assert tracker.service("fdfs-trackerd").is_running
 
 
 def test_an_emptied_storage_does_not_start_before_it_has_left_and_then_gets_everything_back(
@@ -84,7 +103,7 @@ def test_an_emptied_storage_does_not_start_before_it_has_left_and_then_gets_ever
     wait(lambda: not active(nodes, address), "trackers know that it stopped", 30)
     assert server.run(f"timeout 20 systemctl start {START}").rc != 0
     said = server.check_output(f"journalctl --quiet --output=cat --unit={START} --lines=40")
-    assert "knows this storage as OFFLINE, and it has nothing on its disks" in said
+    assert "knows this storage as OFFLINE, and it has nothing in /var/lib/fastdfs/storage" in said
     refused = begin(PLAYBOOKS / "site.yml", "--limit", "fastdfs_storages,fastdfs_trackers")()
     assert refused.status != 0
     assert "Run replace_storage.yml -e server=image3" in " ".join(refused.said.split())

@@ -128,6 +128,16 @@ def test_any_image_server_has_every_group_s_images(ask, images, server, group):
     assert ask(server, path, "-H", f"If-None-Match: {etag}")[0] == 304
 
 
+@pytest.mark.parametrize("group", GROUPS)
+def test_one_image_has_one_etag_and_one_time_on_every_server_of_its_group(ask, images, wait, node, group):
+    path, _size = images[group]
+    disk = f"/data/fastdfs/data/{path.split('/', 3)[3]}"
+    wait(lambda: all(node(server).file(disk).exists for server in GROUPS[group]), "it is replicated", 30)
+    told = [ask(server, path)[1] for server in GROUPS[group]]
+    assert not any("x-image-source" in headers for headers in told)
+    assert len({(headers["etag"], headers["last-modified"]) for headers in told}) == 1
+
+
 @pytest.mark.parametrize("state", ["all run", "image3 is down", "image4 is down"])
 def test_an_image_can_be_read_as_soon_as_its_writer_has_its_name(client, node, hostvars, vips, script, state):
     down = [each for each in SERVERS if each in state]

@@ -33,7 +33,7 @@ ask() {
 # Prints the status of a storage as one tracker knows it, or nothing; fails when that does not answer.
 status() {
     tracker=$1 group=$2 self=$3
-    [ -n "$self" ] || self=$(ip -4 route get "${tracker%:*}" 2>/dev/null | sed -n 's/.* src \([0-9.]*\).*/\1/p')
+    [ -n "$self" ] || self=$(ip -4 route get "$(getent ahostsv4 "${tracker%:*}" | sed 's/ .*//; q')" 2>/dev/null | sed -n 's/.* src \([0-9.]*\).*/\1/p')
     answer=$(ask "$tracker" "$group") || return 1
     # With storage ids, one that has left may have had this address before.
     echo "$answer" | awk -v self="$self" '
@@ -62,7 +62,7 @@ trackers() {
         DELETED | IP_CHANGED) left=yes ;;
         *)
             # It would get new images only: one tracker has the others send it the old ones, and takes back that order when the other tells it ACTIVE.
-            echo "$tracker knows this storage as $known, and it has nothing on its disks: FastDFS would make it ACTIVE without its images" >&2
+            echo "$tracker knows this storage as $known, and it has nothing in $base_path: FastDFS would make it ACTIVE without its images" >&2
             return 4
             ;;
         esac
@@ -79,7 +79,7 @@ start() {
     trackers "$@" || return
     [ -n "$left" ] || return 0
     # They learn with a heart-beat that it has left, and forget it two and a second later. One that knows it as DELETED tells that to trackers.
-    patience=$((3 * beat + 5))
+    patience=$((3 * beat + 10))
     echo "This storage had left its group. It starts in $patience s, when no other one knows it any more." >&2
     sleep "$patience"
 }
@@ -105,6 +105,7 @@ until said=$("$@"); do
     [ $? != 4 ] || exit 4
     if [ "$(date +%s)" -ge "$end" ]; then
         echo "$said"
+        [ "$1" != start ] || echo "Not every tracker has answered, and a first start needs them all." >&2
         exit 1
     fi
     sleep 1
