@@ -74,6 +74,17 @@ def test_what_cannot_be_is_said_first(begin, playbook, words, expected):
     assert set(played.changed.values()) == {0}
 
 
+def test_a_group_s_only_storage_does_not_leave(begin, tmp_path):
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text("all: {hosts: {image4: {fastdfs_storage_group: group1}}}\n")
+    played = begin(
+        PLAYBOOKS / "decommission_storage.yml", f"--inventory={inventory}", "-e", "server=image2"
+    )()
+    assert played.status != 0
+    assert "image2 is the last storage of group2, so its images would be away" in sentence(played)
+    assert set(played.changed.values()) == {0}
+
+
 def test_a_storage_is_not_the_last_one_that_leaves(node, begin, wait, status, hostvars):
     address = hostvars("image4")["ansible_host"]
     node("image4").check_output("systemctl stop fdfs-storaged")
