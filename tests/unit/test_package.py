@@ -175,6 +175,13 @@ def test_a_fragment_that_is_none_is_seen(checkout):
     assert "fixes" in changelog(checkout, "lint").stdout
 
 
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_the_readme_installs_this_version(readme):
+    version = yaml.safe_load((PROJECT / "galaxy.yml").read_text())["version"]
+    named = re.findall(r"imageops-lvs_fastdfs-(\S+)\.tar\.gz", (PROJECT / readme).read_text())
+    assert named == [version]
+
+
 def test_the_version_has_release_notes():
     releases = yaml.safe_load((PROJECT / "changelogs" / "changelog.yaml").read_text())["releases"]
     assert yaml.safe_load((PROJECT / "galaxy.yml").read_text())["version"] in releases

@@ -105,18 +105,6 @@ def test_one_connection_may_read_more_images_than_a_process_usually_has_open(ser
         host.check_output(f"cd {folder} && xargs rm -f </var/tmp/many; rm -f /var/tmp/many")
 
 
-def test_replicas_give_the_same_etag(servers, put):
-    if len(servers) < 2:
-        pytest.skip("one image server has no replica")
-    file = name()
-    tags = []
-    for host in servers[:2]:
-        path = put(host, file, "the same")
-        host.check_output(f"touch -d @1700000000 {path}")
-        tags.append(ask(host, f"/{group(host)}/M00/00/00/{file}")[1]["etag"])
-    assert tags[0] == tags[1]
-
-
 @pytest.mark.parametrize(("tail", "locked"), [("123.svg", True), ("12.html", True), ("123.jpg", False)])
 def test_what_a_browser_would_run_gets_no_rights_of_the_site(servers, put, tail, locked):
     """Once, also where a peer gave it."""

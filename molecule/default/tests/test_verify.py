@@ -28,6 +28,12 @@ def talkative(node):
     server.check_output("sysctl -q " + " ".join(f"{key}={value}" for key, value in zip(ARP, before)))
 
 
+def test_a_host_that_is_none_asks_nothing_and_that_is_no_success(begin):
+    run = begin(VERIFY, "-e", "image_verify_from=reader9")()
+    assert run.status != 0
+    assert "image_verify_from=reader9 is no host of the inventory" in run.said
+
+
 def test_an_image_server_that_does_not_answer_is_named(silent, begin):
     run = begin(VERIFY)()
     assert run.status != 0
