@@ -81,14 +81,24 @@ def with_ipv6(settings: Settings) -> bool:
 
 
 def writers_of(settings: Settings, roles: Roles, found: Members) -> list[str]:
-    """The addresses and networks that may talk to trackers and storages, for the firewall and for FastDFS's ``allow_hosts``."""
+    """The addresses and networks that may talk to trackers and storages, for the firewall and for FastDFS's ``allow_hosts``.
+
+    A host in a network that the inventory names is not named beside it: one more there changes nothing of what the others' daemons were
+    started with.
+    """
     names = [
         name for group in ("fastdfs_trackers", "fastdfs_storages", "fastdfs_clients") for name in roles[group]
     ]
     targets = [
         found[name]["address"] for group in ("fastdfs_trackers", "fastdfs_storages") for name in roles[group]
     ]
-    return list(dict.fromkeys([*sources(names, targets, settings, found), *settings["client_networks"]]))
+    named = [ipaddress.ip_network(each, strict=False) for each in settings["client_networks"]]
+    others = [
+        each
+        for each in sources(names, targets, settings, found)
+        if not any(ipaddress.ip_address(each) in network for network in named)
+    ]
+    return list(dict.fromkeys([*others, *settings["client_networks"]]))
 
 
 def checked(host: str, settings: Settings, found: Members) -> list[str]:

@@ -155,6 +155,21 @@ def test_what_lies_behind_a_router_may_be_reached_from_any_address_of_the_host()
     assert checks == ["10.9.0.1", "10.0.0.7", "10.8.0.1"]
 
 
+def test_a_storage_in_a_network_that_may_write_changes_nothing_for_the_daemons_of_others():
+    more = {"image3": {**host("image2", eth0=link("10.0.0.9")), "ansible_host": "10.0.0.9"}}
+    groups = {"fastdfs_storages": ["image1", "image2", "image3"]}
+
+    def both(networks: list[str]) -> tuple[dict, dict]:
+        weights = {"image1": 1, "image2": 1, "image3": 1}
+        return made(client_networks=networks), made(more, groups, client_networks=networks, weights=weights)
+
+    before, after = both(["10.0.0.0/24", "10.5.0.0/16"])
+    assert before["writers"] == after["writers"] == ["10.0.0.0/24", "10.5.0.0/16"]
+    assert before["firewall"]["tracker1"] == after["firewall"]["tracker1"]
+    before, after = both(["10.5.0.0/16"])
+    assert set(after["writers"]) - set(before["writers"]) == {"10.0.0.9"}
+
+
 def test_writers_are_those_who_send_and_the_daemons_are_told_the_same():
     client = host("tracker1", eth0=link("10.0.0.44", "10.0.0.4"))
     cluster_made = made({"tracker1": client})
