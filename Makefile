@@ -5,7 +5,7 @@ export ANSIBLE_HOME := $(CURDIR)/.ansible
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PLAY := ansible-playbook -i $(INVENTORY) -i molecule/lab/inventory -i .ansible/lab/inventory
 
-.PHONY: help setup demo lab test test-all checks lint unit sanity test-install test-matrix test-importer bench-ha bench-http bench-ipvs bench-play clean
+.PHONY: help setup demo lab test test-all checks lint unit sanity test-install test-matrix test-importer bench-ha bench-http bench-ipvs bench-play bench-storage clean
 
 help:
 	@printf '%s\n' \
@@ -20,6 +20,7 @@ help:
 	'make bench-ipvs              what the IPVS module costs beside ipvsadm itself' \
 	'make bench-http             images read and written beside a bare nginx and a bare file system' \
 	'make bench-play             the tasks of site.yml and their seconds beside a task that does nothing' \
+	'make bench-storage           what is read in the moment of its acknowledgement, and when the backup has it' \
 	'make bench-ha                what readers miss when directors and image servers go away' \
 	'make lab [INVENTORY=path]    boot the hosts only' \
 	'make clean                   remove every host, network and image of the lab'
@@ -67,6 +68,9 @@ bench-http: setup
 
 bench-play: setup
 	@tests/bench/play
+
+bench-storage: setup
+	@tests/bench/storage
 
 clean:
 	@molecule/lab/clean

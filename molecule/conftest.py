@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import copy
 import json
 import os
 import re
@@ -144,8 +145,10 @@ class Played(NamedTuple):
 def begin():
     """end = begin("site.yml", "--check") starts that playbook on the lab's hosts; end() waits for it and says how it went."""
 
-    def start(playbook: Path | str, *arguments: str, **environment: str) -> Callable[[], Played]:
-        sources = [f"--inventory={source}" for source in SOURCES]
+    def start(
+        playbook: Path | str, *arguments: str, inventories: list = SOURCES, **environment: str
+    ) -> Callable[[], Played]:
+        sources = [f"--inventory={source}" for source in inventories]
         plain = {"ANSIBLE_FORCE_COLOR": "false", "NO_COLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
         process = subprocess.Popen(
             ["ansible-playbook", str(playbook), *sources, *arguments],
@@ -166,6 +169,27 @@ def begin():
         return end
 
     return start
+
+
+@pytest.fixture
+def inventory_without(tmp_path):
+    """inventory_without("image4"): an inventory for ``begin`` in which that host is unknown."""
+
+    def without(name: str) -> Path:
+        made = copy.deepcopy(inventory())
+        hosts = made["_meta"]["hostvars"]
+        hosts.pop(name)
+        for each in hosts.values():
+            each.get("image_cluster_weights", {}).pop(name, None)
+        for group in made.values():
+            if name in group.get("hosts", []):
+                group["hosts"].remove(name)
+        script = tmp_path / "inventory"
+        script.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(made)}\nEND\n")
+        script.chmod(0o755)
+        return script
+
+    return without
 
 
 @pytest.fixture(scope="session")
@@ -237,24 +261,65 @@ def power_cut(power):
 
 
 @pytest.fixture(scope="session")
+def certificates(tmp_path_factory):
+    """Two certificates and their keys, as PEM text."""
+    folder = tmp_path_factory.mktemp("certificates")
+    made = []
+    for name in ("first", "second"):
+        files = ["-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt"]
+        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        subprocess.run(
+            ["openssl", "req", "-x509", *curve, *files, "-subj", f"/CN={name}"],
+            check=True,
+            capture_output=True,
+        )
+        made.append([(folder / f"{name}.{end}").read_text() for end in ("crt", "key")])
+    return made
+
+
+@pytest.fixture(scope="session")
 def wait():
     """wait(reached, "what is not so", seconds): fails when it has not been so after that time."""
     return until
 
 
 @pytest.fixture(scope="session")
-def writing(nodes, hostvars):
+def stores(hostvars):
+    """stores("image1"): its store paths, the first of which is M00."""
+    return lambda name: hostvars(name).get("fastdfs_storage_paths", ["/data/fastdfs"])
+
+
+@pytest.fixture(scope="session")
+def stored(stores):
+    """stored("image1", "group1/M00/00/00/…"): where this storage keeps the image."""
+
+    def path(name: str, file_id: str) -> str:
+        store, below = file_id.strip("/").split("/", 2)[1:]
+        return f"{stores(name)[int(store[1:], 16)]}/data/{below}"
+
+    return path
+
+
+@pytest.fixture(scope="session")
+def writing(nodes, hostvars, stores, vips):
     """with writing() as ledger: … — a client uploads meanwhile, and keeps a ledger of what was acknowledged."""
     client = nodes("fastdfs_clients")[0]
     uploader = give(client, "ledger")
     groups = {host.name: hostvars(host.name)["fastdfs_storage_group"] for host in nodes("fastdfs_storages")}
-    keepers = {
-        host.name: [f"{give(host, 'ledger')} check --group {groups[host.name]} --store /data/fastdfs"]
-        for host in nodes("fastdfs_storages")
-    }
+    keepers = {}
+    for host in nodes("fastdfs_storages"):
+        check = (
+            f"{give(host, 'ledger')} check --group {groups[host.name]} --store {' '.join(stores(host.name))}"
+        )
+        keepers[host.name] = (host.name, [check])
     for host in nodes("fastdfs_backups"):
         check = f"{give(host, 'ledger')} check --archive /srv/fastdfs-backup/archive"
-        keepers[host.name] = [f"{check} --group {group}" for group in sorted(set(groups.values()))]
+        keepers[host.name] = (
+            host.name,
+            [f"{check} --group {group}" for group in sorted(set(groups.values()))],
+        )
+    reader = (nodes("image_readers") or [client])[0]
+    keepers["VIP"] = (reader.name, [f"{give(reader, 'ledger')} check --url http://{vips[0]}"])
 
     @contextmanager
     def write() -> Iterator[Ledger]:

@@ -60,14 +60,14 @@ def test_nothing_is_lost_when_the_backup_host_was_away(backup, upload, hostvars,
     wait(lambda: archived(backup, file_id) == "uploaded meanwhile", "archived", 90)
 
 
-def test_metadata_are_kept_in_every_state(backup, upload, hostvars, node, wait):
+def test_metadata_are_kept_in_every_state(backup, upload, hostvars, node, wait, stored):
     file_id = upload("with metadata", f"{hostvars('image1')['ansible_host']}:23000")
-    path = file_id.split("/", 2)[2]
+    path = file_id.split("/", 1)[1]
     wait(lambda: archived(backup, file_id), "archived", 20)
     binlog = "/var/lib/fastdfs/storage/data/sync/binlog.000"
     # What a client's set_metadata leaves; upstream has no command for it.
     node("image1").check_output(
-        f'printf width=1 >/data/fastdfs/data/{path}-m && echo "$(date +%s) U M00/{path}-m" >>{binlog}'
+        f'printf width=1 >{stored("image1", file_id)}-m && echo "$(date +%s) U {path}-m" >>{binlog}'
     )
     states = f"{ROOT}/versions/{file_id}-m"
     wait(lambda: backup.run(f"cat {states}/*").stdout == "width=1", "archived", 20)

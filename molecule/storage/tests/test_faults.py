@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from traffic import active, small_disk
 
 pytestmark = pytest.mark.real_fastdfs
 
 PLAYBOOKS = Path(__file__).parents[3] / "playbooks"
 START = "fdfs-storaged.service"
-
-
-def active(nodes, server: str) -> bool:
-    """Whether the trackers say that this storage takes uploads."""
-    said = nodes("fastdfs_clients")[0].run("fdfs_monitor /etc/fdfs/client.conf").stdout
-    return any(
-        line.split()[-1] == "ACTIVE" for line in said.splitlines() if f"ip_addr = {server} " in f"{line} "
-    )
 
 
 def named_after_unclean_stops(host) -> int:
@@ -90,7 +82,7 @@ def test_a_tracker_that_dies_after_a_storage_has_left_starts_again(node, wait):
 
 
 def test_an_emptied_storage_does_not_start_before_it_has_left_and_then_gets_everything_back(
-    node, nodes, hostvars, begin, writing, wait
+    node, nodes, hostvars, begin, writing, wait, stores
 ):
     """FastDFS would make it ACTIVE with what is uploaded from then on, and nothing of before."""
     server, address = node("image3"), hostvars("image3")["ansible_host"]
@@ -99,7 +91,8 @@ def test_an_emptied_storage_does_not_start_before_it_has_left_and_then_gets_ever
     # They are old to everybody when it is emptied.
     assert before.missing() == {}
     time.sleep(10)
-    server.check_output(f"systemctl stop {START} && rm -rf /data/fastdfs/data /var/lib/fastdfs/storage/data")
+    folders = " ".join(f"{path}/data" for path in [*stores("image3"), "/var/lib/fastdfs/storage"])
+    server.check_output(f"systemctl stop {START} && rm -rf {folders}")
     wait(lambda: not active(nodes, address), "trackers know that it stopped", 30)
     assert server.run(f"timeout 20 systemctl start {START}").rc != 0
     said = server.check_output(f"journalctl --quiet --output=cat --unit={START} --lines=40")
@@ -115,24 +108,6 @@ def test_an_emptied_storage_does_not_start_before_it_has_left_and_then_gets_ever
     assert replaced.status == 0, replaced.said
     assert before.acknowledged > 50 and ledger.acknowledged > 50
     assert before.missing() == {} and ledger.missing() == {}
-
-
-@contextmanager
-def small_disk(host, path: str, service: str, spare: int):
-    """What lies below ``path`` is on a disk with so many MiB to spare meanwhile; resize(MiB) makes that more or less."""
-    disk = f"/run/small-{service}"
-    used = int(host.check_output(f"systemctl stop {service} && du -sm {path}").split()[0])
-    host.check_output(
-        f"mkdir {disk} && mount -t tmpfs -o size={used + spare}M tmpfs {disk} && cp -a {path}/. {disk}/ && chown --reference={path} {disk}"
-        f" && chmod --reference={path} {disk} && mount --bind {disk} {path} && systemctl start {service}"
-    )
-    try:
-        yield lambda more: host.check_output(f"mount -o remount,size={used + more}M {disk}")
-    finally:
-        host.check_output(
-            f"systemctl stop {service} && umount {path} && rsync -a --delete {disk}/ {path}/"
-            f" && umount {disk} && rmdir {disk} && systemctl start {service}"
-        )
 
 
 def test_a_full_archive_is_said_and_loses_nothing(node, nodes, writing, wait):
@@ -152,7 +127,7 @@ def test_a_full_archive_is_said_and_loses_nothing(node, nodes, writing, wait):
         assert ledger.missing(120) == {}
 
 
-def test_a_storage_whose_disk_is_full_lacks_nothing_later(node, nodes, hostvars, wait):
+def test_a_storage_whose_disk_is_full_lacks_nothing_later(node, nodes, hostvars, wait, stored):
     server, address = node("image3"), hostvars("image3")["ansible_host"]
     client = nodes("fastdfs_clients")[0]
     # Trackers would choose the other group.
@@ -161,8 +136,10 @@ def test_a_storage_whose_disk_is_full_lacks_nothing_later(node, nodes, hostvars,
         wait(lambda: active(nodes, address), "the storage is ACTIVE", 60)
         # Full before trackers know it: what another storage acknowledges cannot be replicated.
         assert server.run("dd if=/dev/zero of=/data/fastdfs/filler bs=4k").rc != 0
-        ids = [client.check_output(upload) for _ in range(5)]
-        files = [server.file(f"/data/fastdfs/data/{each.split('/', 2)[2]}") for each in ids]
+        ids = [client.check_output(upload) for _ in range(10)]
+        # A second store path has a disk of its own.
+        files = [server.file(stored("image3", each)) for each in ids if "/M00/" in each]
+        assert len(files) >= 5
         time.sleep(8)
         assert not any(file.exists and file.size == node("image1").file(file.path).size for file in files)
         server.check_output("rm /data/fastdfs/filler")
