@@ -184,18 +184,38 @@ def health(host) -> tuple[str, str]:
     return pid, host.run("grep -c 'exited on signal' /var/log/nginx/error.log").stdout.strip()
 
 
-@pytest.fixture(scope="module", params=["straight", "through the VIP"])
+@pytest.fixture(scope="module")
+def tls(begin_role, nodes, certificates):
+    """The first image server has a certificate."""
+    certificate, key = certificates[0]
+    asked = {"nginx_image_tls_certificate": certificate, "nginx_image_tls_key": key}
+    name = nodes("image_servers")[0].name
+    run = begin_role("nginx", name, nginx_image_ports=[80, 443], **asked)()
+    assert run.status == 0, run.said
+    yield
+    run = begin_role("nginx", name)()
+    assert run.status == 0, run.said
+
+
+@pytest.fixture(
+    scope="module",
+    params=["straight", "through the VIP", pytest.param("over TLS", marks=pytest.mark.long)],
+)
 def attacks(request, reader, nodes, hostvars, vips, image):
-    """What an image server answered to each attack; the slow ones, which take their time, come straight only."""
+    """What an image server answered to each attack; the slow ones, which take their time, come straight and without TLS only."""
     servers = nodes("image_servers")
+    port = 80
+    if request.param == "over TLS":
+        request.getfixturevalue("tls")
+        port = "443 --tls"
     before = {host.name: health(host) for host in servers}
     straight = request.param == "straight"
-    address = hostvars(servers[0].name)["ansible_host"] if straight else vips[0]
+    address = vips[0] if request.param == "through the VIP" else hostvars(servers[0].name)["ansible_host"]
     kinds = ("traversal", "name", "method", "header", "range", "query", "malformed", "smuggled", "oversized")
     words = "" if straight else " ".join(f"--kind {kind}" for kind in kinds)
     attacker = give(reader, "attacker")
     lines = reader.check_output(
-        f"{attacker} {address} 80 /{image[0]} --secret {TEXT} --secret root:x:0: {words}"
+        f"{attacker} {address} {port} /{image[0]} --secret {TEXT} --secret root:x:0: {words}"
     )
     assert {host.name: health(host) for host in servers} == before
     return [json.loads(line) for line in lines.splitlines()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import subprocess
 import time
 
 import pytest
@@ -15,23 +14,6 @@ LIFETIME = 600
 SITE = "/etc/nginx/conf.d/nginx_image.conf"
 FOREIGN = "/etc/nginx/sites-enabled/shop"
 LOG = "/var/log/nginx/image_access.log"
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """Two certificates and their keys, as PEM text."""
-    folder = tmp_path_factory.mktemp("certificates")
-    made = []
-    for name in ("first", "second"):
-        files = ["-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt"]
-        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        subprocess.run(
-            ["openssl", "req", "-x509", *curve, *files, "-subj", f"/CN={name}"],
-            check=True,
-            capture_output=True,
-        )
-        made.append([(folder / f"{name}.{end}").read_text() for end in ("crt", "key")])
-    return made
 
 
 def asked(certificate: str, key: str) -> dict:
