@@ -97,7 +97,7 @@ class Ledger:
 
     def __init__(self, keepers: dict[str, tuple[str, list[str]]]) -> None:
         self.lines: list[str] = []
-        self.keepers = keepers
+        self.keepers = dict(keepers)
 
     @property
     def acknowledged(self) -> int:
@@ -107,15 +107,42 @@ class Ledger:
     def failed(self) -> int:
         return sum('"failed"' in line for line in self.lines)
 
-    def missing(self, seconds: float = 60) -> dict[str, list]:
-        """What lacks an acknowledged image, or has another content, after replication had so much time; each with what the ledger says."""
+    def missing(self, seconds: float = 60) -> dict[str, dict]:
+        """Who lacks an acknowledged image, or has another content, after replication had so much time.
+
+        Images that somebody else has are `unreplicated`; nobody has those that are `lost`. Whoever was asked for no image at all would
+        have them all, so that is `nothing` to be asked for.
+        """
         text = "\n".join(self.lines)
         deadline = time.monotonic() + seconds
-        wrong: dict[str, list] = {}
+        told: dict[str, list[dict]] = {}
         for name, (host, checks) in self.keepers.items():
             for check in checks:
                 left = max(deadline - time.monotonic(), 0)
                 done = ask(host, f"{check} --wait {left:.0f}", text)
-                if done.returncode:
-                    wrong.setdefault(name, []).append(json.loads(done.stdout))
+                assert done.stdout, done.stderr
+                told.setdefault(name, []).append(json.loads(done.stdout))
+        acknowledged = {json.loads(line)["id"] for line in self.lines if '"id"' in line}
+        lack = {name: {each for said in all_ for each in said["lost"]} for name, all_ in told.items()}
+        # Who was asked for a group: an image is lost when all of these lack it.
+        asked = {name: {group for said in all_ for group in said["groups"]} for name, all_ in told.items()}
+        lost = {
+            each
+            for each in acknowledged
+            if all(each in lack[name] for name in told if each.split("/")[0] in asked[name])
+        }
+        wrong = {}
+        for name, all_ in told.items():
+            print(name, [{key: value for key, value in said.items() if key != "lost"} for said in all_])
+            bad = {
+                "unreplicated": len(lack[name] - lost),
+                "lost": len(lack[name] & lost),
+                "corrupt": sum(said["corrupt"] for said in all_),
+                "nothing": sum(not said["groups"] for said in all_),
+            }
+            if any(bad.values()):
+                wrong[name] = {
+                    **{key: value for key, value in bad.items() if value},
+                    "among": all_[0]["among"],
+                }
         return wrong

@@ -32,6 +32,16 @@ def disk(path: str) -> dict:
     }
 
 
+def binlog(index: int) -> str:
+    return os.path.join(SYNC, f"binlog.{index:03}")
+
+
+def behind(index: int, offset: int) -> int:
+    """The bytes of the binlog that follow this position."""
+    logs = [binlog(number) for number in range(index, index + 1000)]
+    return sum(os.path.getsize(log) for log in logs if os.path.exists(log)) - offset
+
+
 def mark(path: str) -> dict:
     """How much of the binlog has not been sent to a peer: bytes, and the age in seconds of the first line of that.
 
@@ -47,15 +57,13 @@ def mark(path: str) -> dict:
     else:
         return {"peer": peer, "bytes": None, "seconds": 0}
     index, offset = int(values["binlog_index"]), int(values["binlog_offset"])
-    logs = [os.path.join(SYNC, f"binlog.{number:03}") for number in range(index, index + 1000)]
-    sizes = [os.path.getsize(log) for log in logs if os.path.exists(log)]
-    seconds = 0
-    if sum(sizes) > offset:
-        with open(logs[0], "rb") as log:
+    left, seconds = behind(index, offset), 0
+    if left > 0:
+        with open(binlog(index), "rb") as log:
             log.seek(offset)
             first = log.readline().split(b" ")[0]
         seconds = max(0, int(time.time()) - int(first)) if first.isdigit() else 0
-    return {"peer": peer, "bytes": sum(sizes) - offset, "seconds": seconds}
+    return {"peer": peer, "bytes": left, "seconds": seconds}
 
 
 def marks() -> list[str]:
@@ -70,6 +78,14 @@ def loaded(path: str) -> dict:
         return {**json.load(file), "age": max(0, int(time.time() - os.fstat(file.fileno()).st_mtime))}
 
 
+def ship(path: str) -> dict:
+    """What the service says that ships to an archive, and how many bytes of the binlog it has not looked at yet: while it waits for a host
+    that hangs it says nothing new."""
+    said = loaded(path)
+    _born, index, offset = said["sent"].split("-")
+    return {**said, "bytes": behind(int(index), int(offset))}
+
+
 def main() -> None:
     paths = sys.argv[1:]
     ships = glob.glob("/var/lib/fastdfs/backup/*/state.json")
@@ -81,7 +97,7 @@ def main() -> None:
             {
                 "disks": [disk(path) for path in paths],
                 "marks": [mark(path) for path in marks()],
-                "ships": {os.path.basename(os.path.dirname(path)): loaded(path) for path in sorted(ships)},
+                "ships": {os.path.basename(os.path.dirname(path)): ship(path) for path in sorted(ships)},
                 "keeps": [loaded(path) for path in keeps],
             }
         )

@@ -58,7 +58,16 @@ def check(store, ledger, *words):
 
 
 def stable(count):
-    return {"stable": count, "stale": 0, "lost": 0, "corrupt": 0, "longest": 0.0, "among": []}
+    groups = ["group1"] if count else []
+    return {
+        "stable": count,
+        "stale": 0,
+        "lost": [],
+        "corrupt": 0,
+        "longest": 0.0,
+        "among": [],
+        "groups": groups,
+    }
 
 
 def test_what_was_acknowledged_is_in_the_store(store, ledger):
@@ -74,7 +83,7 @@ def test_what_is_gone_is_lost_and_what_differs_is_corrupt(store, ledger):
     (store / "data" / first.split("/", 2)[2]).unlink()
     (store / "data" / second.split("/", 2)[2]).write_bytes(b"other")
     status, said = check(store, ledger)
-    assert (status, said["lost"], said["corrupt"]) == (1, 1, 1)
+    assert (status, said["lost"], said["corrupt"]) == (1, [first], 1)
     assert [each.split()[:2] for each in said["among"]] == [["corrupt", second], ["lost", first]]
 
 
@@ -86,7 +95,7 @@ def test_what_comes_while_it_waits_is_stale(store, ledger):
     later.start()
     status, said = check(store, ledger, "--store", str(store), "--wait", "30")
     later.join()
-    assert (status, said["stale"], said["lost"], said["among"]) == (0, 1, 0, [])
+    assert (status, said["stale"], said["lost"], said["among"]) == (0, 1, [], [])
     assert 0 < said["longest"] < 30
 
 
@@ -119,7 +128,7 @@ def test_a_reader_is_asked_for_every_image(store, ledger):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         status, said = check(store, ledger, "--url", f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
-    assert (status, said["lost"], said["stable"]) == (1, 1, len(ledger.splitlines()) - 1)
+    assert (status, said["lost"], said["stable"]) == (1, [gone], len(ledger.splitlines()) - 1)
     assert said["among"][0].startswith(f"lost {gone} ")
 
 

@@ -49,15 +49,21 @@ def test_an_image_is_archived_within_seconds_and_stays_when_it_is_deleted(
     upload.client.check_output(f"fdfs_delete_file /etc/fdfs/client.conf {later}")
 
 
-def test_nothing_is_lost_when_the_backup_host_was_away(backup, upload, hostvars, node, power, wait):
-    power.off("backup1")
-    try:
-        file_id = upload("uploaded meanwhile", f"{hostvars('image1')['ansible_host']}:23000")
-        state = "/var/lib/fastdfs/backup/backup1/state.json"
-        wait(lambda: '"trouble": ""' not in node("image1").file(state).content_string, "trouble is said", 60)
-    finally:
-        power.on("backup1")
-    wait(lambda: archived(backup, file_id) == "uploaded meanwhile", "archived", 90)
+def test_nothing_is_lost_when_the_backup_host_was_away(writing, nodes, power, wait):
+    state = "/var/lib/fastdfs/backup/backup1/state.json"
+
+    def in_trouble() -> bool:
+        said = [host.file(state).content_string for host in nodes("fastdfs_storages")]
+        return all('"trouble": ""' not in each for each in said)
+
+    with writing() as ledger:
+        power.off("backup1")
+        try:
+            wait(in_trouble, "every storage says that it cannot ship", 90)
+        finally:
+            power.on("backup1")
+    assert ledger.acknowledged > 50
+    assert ledger.missing(90) == {}
 
 
 def test_metadata_are_kept_in_every_state(backup, upload, hostvars, node, wait, stored):
@@ -103,6 +109,48 @@ def test_a_storage_s_key_can_add_and_nothing_else(backup, node, hostvars, comman
     )
     assert after == before
     assert node("image1").run(f"{KEY} fastdfs-backup@{hostvars('backup1')['ansible_host']} state").rc == 0
+
+
+@pytest.mark.parametrize("mode", ["+t", "a-rwx"])
+def test_modes_that_a_storage_s_key_sets_harm_its_own_inbox_at_most(
+    backup, node, hostvars, upload, wait, mode
+):
+    def ships(server: str) -> None:
+        file_id = upload(f"{server} after {mode}", f"{hostvars(server)['ansible_host']}:23000")
+        wait(lambda: archived(backup, file_id) == f"{server} after {mode}", f"archived of {server}", 60)
+        upload.client.check_output(f"fdfs_delete_file /etc/fdfs/client.conf {file_id}")
+
+    before = backup.check_output(f"find {ROOT}/archive -printf '%m %u %p\\n' | sha256sum")
+    target = f"fastdfs-backup@{hostvars('backup1')['ansible_host']}"
+    node("image1").run(
+        f"install -d /var/tmp/odd/M00/00/00 && rsync -rp --chmod=D{mode} -e '{KEY}' /var/tmp/odd/ {target}:./; rm -r /var/tmp/odd"
+    )
+    try:
+        modes = backup.check_output(f"find {ROOT}/inbox/image1 -type d -printf '%m '").split()
+        assert any(each == "0" if mode == "a-rwx" else len(each) == 4 for each in modes), modes
+        assert backup.check_output(f"find {ROOT}/archive -printf '%m %u %p\\n' | sha256sum") == before
+        ships("image2")
+        # Nothing gets into an inbox without modes, of which its storage says so; a sticky one is emptied like others.
+        if mode == "+t":
+            ships("image1")
+    finally:
+        backup.check_output(f"find {ROOT}/inbox/image1 -type d -exec chmod u=rwx,o-t {{}} +")
+
+
+def test_a_storage_s_key_overwrites_nothing(backup, node, hostvars, upload, wait):
+    file_id = upload("the first content", f"{hostvars('image1')['ansible_host']}:23000")
+    wait(lambda: archived(backup, file_id) == "the first content", "archived", 20)
+    name = file_id.split("/", 1)[1]
+    target = f"fastdfs-backup@{hostvars('backup1')['ansible_host']}"
+    node("image1").check_output(
+        f"install -D /dev/null /var/tmp/odd/{name} && printf 'another content' >/var/tmp/odd/{name}"
+        f" && cd /var/tmp/odd && rsync --relative -e '{KEY}' {name} {target}:./; rm -r /var/tmp/odd"
+    )
+    later = upload("later", f"{hostvars('image1')['ansible_host']}:23000")
+    wait(lambda: archived(backup, later) == "later", "archived", 60)
+    assert archived(backup, file_id) == "the first content"
+    for each in (file_id, later):
+        upload.client.check_output(f"fdfs_delete_file /etc/fdfs/client.conf {each}")
 
 
 def test_the_user_of_the_keys_can_write_nothing_but_inboxes(backup):

@@ -175,7 +175,6 @@ def running(nodes, hostvars) -> dict[str, str]:
         # They read the storages' ids when they start.
         "fastdfs_trackers": "" if "fastdfs_storage_id" in hostvars("image1") else "fdfs-trackerd",
         "lvs_directors": "keepalived",
-        "fastdfs_backups": "fdfs-backup-keep",
     }
     return {
         f"{host.name} {unit}": host.check_output(f"systemctl show --property=MainPID --value {unit}")

@@ -57,8 +57,8 @@ def deleted(nodes, node, hostvars, writing, wait):
 
     def gone() -> bool:
         """A delete that has still to be replicated would come after the restore."""
-        lost = {name: sum(check["lost"] for check in checks) for name, checks in kept(ledger).items()}
-        return set(lost) == holders and sum(lost.values()) == 2 * len(ids)
+        lack = {name: wrong.get("unreplicated", 0) for name, wrong in kept(ledger).items()}
+        return set(lack) == holders and sum(lack.values()) == 2 * len(ids)
 
     wait(gone, "both replicas have deleted them, and the backup has not")
     return ledger, since, keys, holders

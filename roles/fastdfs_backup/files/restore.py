@@ -110,7 +110,9 @@ class Restore:
                 sys.exit(f"rsync from {self.settings['target']} failed: {said}")
 
     def plan(self) -> dict:
-        files, needs = 0, []
+        files = 0
+        # Store paths of one file system share its space.
+        needs: dict[int, dict] = {}
         # What tells of a store path that this storage has not is nowhere, either.
         lacking = {
             name
@@ -130,8 +132,12 @@ class Restore:
                     elif key == "Total transferred file size":
                         size += int(value.split()[0])
             disk = os.statvfs(path)
-            needs.append({"path": path, "bytes": size, "free": disk.f_bavail * disk.f_frsize})
-        return {"files": files, "needs": needs, "lacking": sorted(lacking)}
+            need = needs.setdefault(
+                os.stat(path).st_dev, {"paths": [], "bytes": 0, "free": disk.f_bavail * disk.f_frsize}
+            )
+            need["paths"].append(path)
+            need["bytes"] += size
+        return {"files": files, "needs": list(needs.values()), "lacking": sorted(lacking)}
 
     def do(self) -> dict:
         noted = os.path.join(NOTED, self.settings["group"])
