@@ -105,6 +105,9 @@ def test_any_image_server_has_every_group_s_images(ask, images, server, group):
     assert ask(server, path, "--head")[0] == 200
     status, headers = ask(server, path, "--range", "100-199")
     assert (status, headers["content-range"]) == (206, f"bytes 100-199/{size}")
+    # Whoever kept that would keep readers from the image.
+    status, headers = ask(server, path, "--range", f"{size}-")
+    assert (status, headers["cache-control"]) == (416, "no-store")
     etag = ask(server, path)[1]["etag"]
     assert ask(server, path, "-H", f"If-None-Match: {etag}")[0] == 304
 
