@@ -108,13 +108,29 @@ def test_some_images_come_back_by_their_ids(deleted, begin, members, tmp_path, w
     wait(lambda: there() == [True, True, True, False], "these are there, and no other is", 30)
 
 
-def test_every_deleted_image_comes_back_under_its_name_on_every_storage(deleted, begin, node):
+def test_every_deleted_image_comes_back_under_its_name_on_every_storage(
+    deleted, begin, node, members, stored, wait
+):
     ledger, since, keys, _holders = deleted
     played = begin(PLAYBOOKS / "restore.yml", "-e", f"deleted_since='{since}'")()
     assert played.status == 0, played.said
     assert ledger.missing(90) == {}
-    again = begin(PLAYBOOKS / "restore.yml", "-e", "what=all")()
+    ids = [json.loads(line)["id"] for line in ledger.lines if '"id"' in line]
+    of_group = [each for each in ids if each.startswith("group1/")][:2]
+    for each in of_group:
+        node("tracker1").check_output(f"fdfs_delete_file /etc/fdfs/client.conf {each}")
+    wait(
+        lambda: (
+            not any(
+                host.file(stored(host.name, each)).exists for host in members("group1") for each in of_group
+            )
+        ),
+        "both replicas have deleted them",
+        30,
+    )
+    again = begin(PLAYBOOKS / "restore.yml", "-e", "what=all", "-e", "to=image3")()
     assert again.status == 0, again.said
+    assert ledger.missing(90) == {}
     assert node("backup1").check_output(f"cat {KEYS}") == keys, "a key that may read is left behind"
     assert not node("image1").file("/run/fastdfs-restore").exists
 

@@ -58,6 +58,37 @@ def test_every_daemon_runs_another_release_and_the_former_again(begin, releases,
     assert ledger.missing() == {}
 
 
+@pytest.mark.long
+def test_a_release_that_does_not_run_stops_at_the_first_storage_and_the_former_comes_back(
+    begin, releases, node, nodes, daemons, writing, tmp_path
+):
+    old = releases[0]
+    broken = old[:-8] + "0badbad0"
+    storages = nodes("fastdfs_storages")
+    node("tracker1").check_output(
+        f"cd {ROOT}/releases && cp -a {old} {broken} && sed -i s/{old}/{broken}/ {broken}/RELEASE"
+        f" && cp --remove-destination /bin/false {broken}/usr/bin/fdfs_storaged"
+    )
+    words = ["-e", f"fastdfs_release_cache={tmp_path}"]
+    try:
+        played = begin(PLAYBOOKS / "upgrade_fastdfs.yml", *words, "-e", f"release={broken}")()
+        said = " ".join(played.said.split())
+        assert played.status != 0
+        assert f"The upgrade stopped at {storages[0].name}; no later host was touched." in said
+        back = ["-e", "force=true", "-e", f"release={old}"]
+        assert f"upgrade_fastdfs.yml {' '.join(back)}" in said
+        assert current(storages[:1]) == {broken} and current(storages[1:]) == {old}
+        with writing() as ledger:
+            played = begin(PLAYBOOKS / "upgrade_fastdfs.yml", *words, *back)()
+        assert played.status == 0, played.said
+        assert current(daemons) == {old}
+        assert ledger.acknowledged > 50
+        assert ledger.missing() == {}
+    finally:
+        for host in daemons:
+            host.check_output(f"rm -rf {ROOT}/releases/{broken}")
+
+
 @pytest.mark.parametrize(
     ("release", "sentence"),
     [
