@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.fastdfs import wire
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster import answered
 
 
 def _read(hostvars: Mapping[str, Mapping[str, Any]], host: str, fact: str) -> str:
@@ -98,7 +99,7 @@ def _targets(
     found: dict[str, str] = {}
     for host in named or storages:
         group = plan["members"][host]["group"]
-        answers = "effective_user_id" in (hostvars[host].get("ansible_facts") or {})
+        answers = answered(hostvars[host])
         if named and group in found:
             raise AnsibleFilterError(
                 f"-e to= names {found[group]} and {host} of {group}: one is enough, the others get the images from it."

@@ -92,6 +92,20 @@ def roles_of(groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     return roles
 
 
+def answered(host: Mapping[str, Any]) -> bool:
+    """Whether a host of which these are the variables answered in this run. Its facts may be of an earlier one, out of a cache."""
+    looked = host.get("__image_cluster_looked")
+    if looked is None:
+        # Outside of this run others asked it.
+        return "effective_user_id" in (host.get("ansible_facts") or {})
+    return not looked.get("unreachable")
+
+
+def silent(hosts: Sequence[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Those of the hosts that did not answer in this run."""
+    return [host for host in hosts if not answered(hostvars[host])]
+
+
 def members(
     hostvars: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Sequence[str]]
 ) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.fastdfs.cluster import GONE
+from ansible_collections.imageops.lvs_fastdfs.plugins.plugin_utils.cluster import answered
 
 MIB = 1 << 20
 FULL = 0.9  # of a disk in use, from which on it is trouble
@@ -43,7 +44,7 @@ class Status:
         return [*found, *(["What is wrong", *_indented(self.wrong)] if self.wrong else ["Nothing is wrong"])]
 
     def _answered(self, host: str) -> bool:
-        return "effective_user_id" in (self.hostvars[host].get("ansible_facts") or {})
+        return answered(self.hostvars[host])
 
     def _registered(self, host: str, name: str) -> Mapping[str, Any]:
         """What a task registered, or nothing where it failed."""

@@ -67,7 +67,7 @@ class Repository:
         }
         self.environment.update(ANSIBLE_HOME=str(folder.parent / "home"), ANSIBLE_NOCOLOR="1")
 
-    def run(self, *command: str) -> str:
+    def run(self, *command: str, status: int = 0) -> str:
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -79,7 +79,7 @@ class Repository:
             check=False,
             timeout=900,
         )
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == status, done.stdout
         return done.stdout
 
     def play(self, *arguments: str) -> dict[str, int]:
@@ -185,6 +185,12 @@ def test_both_sites_answer_through_both_firewalls(site, node, hostvars, vips):
     assert reader.check_output(f"curl -s --max-time 10 http://{server}:8088/") == "shop"
     seen = {reader.check_output(f"{ask} http://{vips[0]}/") for _ in range(4)}
     assert seen == {"200 image1", "200 image2"}
+
+
+def test_words_of_their_inventory_are_none_of_a_playbook_s(site, upgraded):
+    """Theirs has force: true."""
+    said = upgraded.run("ansible-playbook", f"{COLLECTION}.drain", "-e", "server=image1,image2", status=2)
+    assert "or cut the readers off with -e force=true." in " ".join(said.split())
 
 
 def test_one_role_alone_serves_a_play_of_theirs(upgraded, node):
