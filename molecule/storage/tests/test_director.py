@@ -14,7 +14,7 @@ def director(nodes):
 def pool(director):
     """The image servers that get readers."""
     return lambda: director.check_output(
-        'ipvsadm -Ln | awk \'$1 == "->" && $4 > 0 { sub(/:.*/, "", $2); print $2 }\''
+        'ipvsadm -Ln | awk \'$1 == "->" && $4 ~ /^[1-9]/ { sub(/:.*/, "", $2); print $2 }\''
     ).splitlines()
 
 
