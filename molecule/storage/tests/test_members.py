@@ -76,7 +76,7 @@ def test_what_cannot_be_is_said_first(begin, playbook, words, expected):
 
 def test_a_group_s_only_storage_does_not_leave(begin, tmp_path):
     inventory = tmp_path / "hosts.yml"
-    inventory.write_text("all: {hosts: {image4: {fastdfs_storage_group: group1}}}\n")
+    inventory.write_text("all: {hosts: {image4: {fastdfs_storage_group: group3}}}\n")
     played = begin(
         PLAYBOOKS / "decommission_storage.yml", f"--inventory={inventory}", "-e", "server=image2"
     )()
