@@ -190,7 +190,13 @@ def test_a_storage_that_left_comes_as_a_new_one_and_touches_no_other(
     node, nodes, begin, writing, status, hostvars, inventory_without
 ):
     address = hostvars("image4")["ansible_host"]
-    played = begin(PLAYBOOKS / "site.yml", inventories=[inventory_without("image4")])()
+    smaller = inventory_without("image4")
+    for _ in range(5):
+        played = begin(PLAYBOOKS / "site.yml", inventories=[smaller])()
+        # With ids, a tracker must not forget one of which a storage may still tell it.
+        if "run this again in" not in sentence(played):
+            break
+        time.sleep(20)
     assert played.status == 0, played.said
     before = running(nodes, hostvars)
     assert "0" not in before.values()
