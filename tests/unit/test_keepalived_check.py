@@ -50,9 +50,9 @@ def server():
                 sockets.append(connection)
                 if answer is not None:
                     # Bash writes line by line, and what is not read at the end resets the connection.
-                    asked = b""
-                    while b"\r\n\r\n" not in asked and (part := connection.recv(1000)):
-                        asked += part
+                    for line in connection.makefile("rb"):
+                        if line == b"\r\n":
+                            break
                     time.sleep(after)
                     connection.sendall(answer + b"\r\n\r\n")
                     connection.close()
