@@ -63,6 +63,16 @@ def missed(client, root: str, storages: list[str], times: int) -> int:
     return int(done.stdout)
 
 
+def serving(director) -> set[str]:
+    """The addresses of the image servers to which this director sends readers."""
+    lines = [line.split() for line in director.check_output("ipvsadm -Ln").splitlines()]
+    return {
+        words[1].rpartition(":")[0]
+        for words in lines
+        if words[0] == "->" and words[3].isdigit() and int(words[3])
+    }
+
+
 def active(nodes, server: str) -> bool:
     """Whether the trackers say that this storage takes uploads."""
     said = nodes("fastdfs_clients")[0].run("fdfs_monitor /etc/fdfs/client.conf").stdout

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,19 @@ def test_a_failed_upload_is_no_acknowledgement(store):
     entries = [json.loads(line) for line in (store / "ledger").read_text().splitlines()]
     assert entries
     assert all("error no: 111" in entry["failed"] and "id" not in entry for entry in entries)
+
+
+def test_the_first_look_ends_where_nobody_answers(monkeypatch, capsys):
+    source: dict = {"__name__": "ledger"}
+    exec(compile(LEDGER.read_text(), str(LEDGER), "exec"), source)
+    source["FIRST"] = 0.2
+    asked = []
+
+    def silent(file_id):
+        asked.append(file_id)
+        time.sleep(0.3)
+
+    entries = [{"id": f"group1/M00/00/00/{number}", "sha256": "", "time": 0} for number in range(9)]
+    assert source["check"](entries, silent, 0) == 1
+    assert len(asked) == 1
+    assert len(json.loads(capsys.readouterr().out)["lost"]) == 9

@@ -204,10 +204,10 @@ def tls(begin_role, nodes, certificates):
 def attacks(request, reader, nodes, hostvars, vips, image):
     """What an image server answered to each attack; the slow ones, which take their time, come straight and without TLS only."""
     servers = nodes("image_servers")
-    port = 80
+    port, over = 80, ""
     if request.param == "over TLS":
         request.getfixturevalue("tls")
-        port = "443 --tls"
+        port, over = 443, "--tls"
     before = {host.name: health(host) for host in servers}
     straight = request.param == "straight"
     address = vips[0] if request.param == "through the VIP" else hostvars(servers[0].name)["ansible_host"]
@@ -215,7 +215,7 @@ def attacks(request, reader, nodes, hostvars, vips, image):
     words = "" if straight else " ".join(f"--kind {kind}" for kind in kinds)
     attacker = give(reader, "attacker")
     lines = reader.check_output(
-        f"{attacker} {address} {port} /{image[0]} --secret {TEXT} --secret root:x:0: {words}"
+        f"{attacker} {address} {port} /{image[0]} {over} --secret {TEXT} --secret root:x:0: {words}"
     )
     assert {host.name: health(host) for host in servers} == before
     return [json.loads(line) for line in lines.splitlines()]

@@ -1,4 +1,4 @@
-"""The figures of docs/storages.md: what is read in the moment of its acknowledgement, and when the backup has it.
+"""What is read in the moment of its acknowledgement, and when the backup has it.
 
 Not collected by the scenario (its name does not begin with test_): `make bench-storage` runs it on the scenario's hosts and prints tables.
 """
@@ -11,7 +11,7 @@ import statistics
 import time
 
 import pytest
-from traffic import ask, missed
+from traffic import ask, missed, serving
 
 ROUNDS = int(os.environ.get("IMAGEOPS_ROUNDS", "10"))
 # Of each round, and to all storages together.
@@ -30,8 +30,8 @@ def test_images_are_read_as_soon_as_they_are_acknowledged(nodes, node, hostvars,
     ]
     if down:
         node(down).check_output("systemctl stop nginx fdfs-storaged")
-        gone = f"{hostvars(down)['ansible_host']}:"
-        wait(lambda: gone not in director.check_output("ipvsadm -Ln"), f"{down} gets no reader", 30)
+        gone = hostvars(down)["ansible_host"]
+        wait(lambda: gone not in serving(director), f"{down} gets no reader", 30)
     try:
         times = -(-ROUNDS * UPLOADS // len(storages))
         lost = missed(client, f"http://{vips[0]}", storages, times)
@@ -43,7 +43,7 @@ def test_images_are_read_as_soon_as_they_are_acknowledged(nodes, node, hostvars,
     assert lost == 0
 
 
-def test_the_backup_has_images_after(writing, node):
+def test_the_backup_has_images_after(writing):
     with writing() as ledger:
         time.sleep(6 * ROUNDS)
     assert ledger.missing() == {}

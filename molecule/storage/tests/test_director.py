@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from traffic import serving
 
 
 @pytest.fixture(scope="module")
 def director(nodes):
     return nodes("lvs_directors")[0]
-
-
-@pytest.fixture(scope="module")
-def pool(director):
-    """The image servers that get readers."""
-    return lambda: director.check_output(
-        'ipvsadm -Ln | awk \'$1 == "->" && $4 ~ /^[1-9]/ { sub(/:.*/, "", $2); print $2 }\''
-    ).splitlines()
 
 
 def test_it_carries_the_vips_in_a_sandbox_and_copies_connections_to_nobody(director, vips):
@@ -27,19 +20,19 @@ def test_it_carries_the_vips_in_a_sandbox_and_copies_connections_to_nobody(direc
 
 
 def test_a_server_that_is_down_gets_no_reader_and_one_that_is_back_does(
-    node, nodes, pool, hostvars, vips, wait
+    director, node, nodes, hostvars, vips, wait
 ):
     everyone = {hostvars(host.name)["ansible_host"] for host in nodes("image_servers")}
     down = hostvars("image2")["ansible_host"]
     client = nodes("fastdfs_clients")[0]
-    wait(lambda: set(pool()) == everyone, "every image server gets readers", 30)
+    wait(lambda: serving(director) == everyone, "every image server gets readers", 30)
     node("image2").check_output("systemctl stop nginx")
     try:
-        wait(lambda: set(pool()) == everyone - {down}, "image2 gets no reader", 30)
+        wait(lambda: serving(director) == everyone - {down}, "image2 gets no reader", 30)
         answers = client.check_output(
             f"for i in $(seq 40); do curl -s -o /dev/null --max-time 5 -w '%{{http_code}} ' http://{vips[0]}/; done"
         )
         assert answers.split() == ["200"] * 40
     finally:
         node("image2").check_output("systemctl start nginx")
-    wait(lambda: set(pool()) == everyone, "image2 gets readers again", 30)
+    wait(lambda: serving(director) == everyone, "image2 gets readers again", 30)

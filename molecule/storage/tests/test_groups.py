@@ -9,7 +9,7 @@ import uuid
 from contextlib import contextmanager
 
 import pytest
-from traffic import missed
+from traffic import missed, serving
 
 GROUPS = {"group1": ("image1", "image3"), "group2": ("image2", "image4")}
 SERVERS = [server for servers in GROUPS.values() for server in servers]
@@ -141,12 +141,8 @@ def test_an_image_can_be_read_as_soon_as_its_writer_has_its_name(
         for each in down:
             node(each).check_output("systemctl stop fdfs-storaged")
         try:
-            gone = [f"{hostvars(each)['ansible_host']}:" for each in down]
-            wait(
-                lambda: not any(each in director.check_output("ipvsadm -Ln") for each in gone),
-                "what is down gets no reader",
-                30,
-            )
+            gone = {hostvars(each)["ansible_host"] for each in down}
+            wait(lambda: not gone & serving(director), "what is down gets no reader", 30)
             for root in roots:
                 assert missed(client, root, storages, 10) == 0, root
         finally:
