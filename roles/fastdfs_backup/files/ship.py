@@ -124,6 +124,23 @@ class Binlog:
         return found, position
 
 
+def metrics(archive: str, lag: int, shipped: int, trouble: str) -> str:
+    """How it is, in Prometheus' text format. The archive is a label: a storage that ships to two has two such files, and one collector."""
+    return "".join(
+        f'# HELP {name} {meaning}\n# TYPE {name} {kind}\n{name}{{archive="{archive}"}} {value}\n'
+        for name, kind, meaning, value in (
+            ("fastdfs_backup_lag_seconds", "gauge", "Age of the oldest change that is not archived.", lag),
+            ("fastdfs_backup_shipped_total", "counter", "Files shipped since the service started.", shipped),
+            (
+                "fastdfs_backup_trouble",
+                "gauge",
+                "1 while something keeps files from being shipped.",
+                int(bool(trouble)),
+            ),
+        )
+    )
+
+
 class Shipper:
     def __init__(self, settings: dict) -> None:
         self.settings = settings
@@ -292,9 +309,8 @@ class Shipper:
             self.notice.tell(
                 {
                     os.path.join(self.state, "state.json"): json.dumps(state) + "\n",
-                    os.path.join(self.state, "fastdfs_backup.prom"): (
-                        f"fastdfs_backup_lag_seconds {lag}\nfastdfs_backup_shipped_total {self.shipped}\n"
-                        f"fastdfs_backup_trouble {int(bool(trouble))}\n"
+                    os.path.join(self.state, "fastdfs_backup.prom"): metrics(
+                        os.path.basename(self.state), lag, self.shipped, trouble
                     ),
                 }
             )

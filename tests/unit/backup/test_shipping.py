@@ -300,6 +300,9 @@ def test_trouble_on_the_way_is_said_and_nothing_is_passed(storage, backup, shipp
     sender.tell("rsync to backup1 failed")
     state = json.loads((storage.root / "state/state.json").read_text())
     assert state["lag_seconds"] > 1000
+    told = (storage.root / "state/fastdfs_backup.prom").read_text()
+    assert 'fastdfs_backup_trouble{archive="state"} 1\n' in told
+    assert f'fastdfs_backup_lag_seconds{{archive="state"}} {state["lag_seconds"]}\n' in told
     assert sender.done == sender.sent == sender.binlog.begin()
     with pytest.raises(ship.Trouble, match="failed: Connection refused"):
         shipper().step()
@@ -334,6 +337,20 @@ def test_uploads_while_the_backup_host_is_away_are_archived_when_it_is_back(
     sender.tell()
     assert [name for name in names if not archived(backup, name)] == []
     assert json.loads((storage.root / "state/state.json").read_text())["lag_seconds"] == 0
+
+
+def test_a_collector_can_read_how_two_archives_are_at_once():
+    told = ship.metrics("backup1", 3, 17, "") + ship.metrics("backup2", 0, 18, "a full disk")
+    samples = [line for line in told.splitlines() if not line.startswith("#")]
+    assert samples == [
+        'fastdfs_backup_lag_seconds{archive="backup1"} 3',
+        'fastdfs_backup_shipped_total{archive="backup1"} 17',
+        'fastdfs_backup_trouble{archive="backup1"} 0',
+        'fastdfs_backup_lag_seconds{archive="backup2"} 0',
+        'fastdfs_backup_shipped_total{archive="backup2"} 18',
+        'fastdfs_backup_trouble{archive="backup2"} 1',
+    ]
+    assert len({sample.rpartition(" ")[0] for sample in samples}) == len(samples)
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut off"])
