@@ -66,6 +66,14 @@ def test_nothing_is_lost_when_the_backup_host_was_away(writing, nodes, power, wa
     assert ledger.missing(90) == {}
 
 
+def test_a_monitor_of_the_storages_group_reads_the_metrics_and_not_the_key(nodes):
+    monitor = "setpriv --reuid=nobody --regid=nogroup --groups=fastdfs"
+    for host in nodes("fastdfs_storages"):
+        told = host.check_output(f"{monitor} cat /var/lib/fastdfs/backup/backup1/fastdfs_backup.prom")
+        assert 'fastdfs_backup_trouble{archive="backup1"} 0' in told.splitlines()
+        assert host.run(f"{monitor} cat /var/lib/fastdfs/backup/key").rc != 0
+
+
 def test_metadata_are_kept_in_every_state(backup, upload, hostvars, node, wait, stored):
     file_id = upload("with metadata", f"{hostvars('image1')['ansible_host']}:23000")
     path = file_id.split("/", 1)[1]
