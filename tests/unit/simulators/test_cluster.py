@@ -9,6 +9,7 @@ import signal
 
 import pytest
 from fdfs_cluster import Daemon, wait_for
+from fdfs_fixtures import needs_real
 from fdfs_simulator import wire
 
 
@@ -59,14 +60,29 @@ def test_uploads_go_to_each_storage_in_turn_and_to_the_next_directory(cluster, s
         wait_for_files(storage, files)
 
 
+@pytest.fixture(params=["simulated", pytest.param("real", marks=needs_real)])
+def prefix(request):
+    """The installation that a cluster is made of."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.mark.parametrize(("store_server", "chosen"), [(1, 0), (2, 1)])
-def test_one_storage_takes_all_uploads(cluster, simulated, store_server, chosen):
-    cluster.tracker(simulated, store_server=store_server)
-    priorities = [5, 0]
-    storages = [cluster.storage(simulated, 21 + n, upload_priority=p) for n, p in enumerate(priorities)]
-    cluster.wait_active(simulated, *storages)
-    sources = {wire.FileName.decode(cluster.upload(simulated, b"x")).source for _ in range(4)}
+def test_one_storage_takes_all_uploads(cluster, prefix, store_server, chosen):
+    cluster.tracker(prefix, store_server=store_server)
+    storages = []
+    for number, priority in enumerate([5, 0]):
+        storages.append(cluster.storage(prefix, 21 + number, upload_priority=priority))
+        cluster.wait_active(prefix, *storages)
+    sources = {wire.FileName.decode(cluster.upload(prefix, b"x")).source for _ in range(4)}
     assert sources == {storages[chosen].address}
+
+
+@pytest.mark.parametrize(("store_lookup", "groups"), [(0, {"group1", "group2"}), (1, {"group2"})])
+def test_uploads_go_to_the_groups_that_the_tracker_is_told(cluster, prefix, store_lookup, groups):
+    cluster.tracker(prefix, store_lookup=store_lookup, store_group="group2")
+    storages = [cluster.storage(prefix, 20 + number, group_name=f"group{number}") for number in (1, 2)]
+    cluster.wait_active(prefix, *storages)
+    assert {cluster.upload(prefix, b"x").partition("/")[0] for _ in range(4)} == groups
 
 
 def test_a_new_storage_and_a_wiped_one_get_the_old_files(cluster, simulated):
