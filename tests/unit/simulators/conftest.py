@@ -7,6 +7,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fdfs_cluster import SIMULATOR
-from fdfs_fixtures import archives, cluster, real, simulated  # noqa: F401
+from fdfs_fixtures import archives, cluster, prefix, real, simulated  # noqa: F401
 
 sys.path.insert(0, str(SIMULATOR / "fastdfs-5.05"))

@@ -79,3 +79,9 @@ def real(tmp_path_factory):
     with tarfile.open(RELEASE) as tar:
         tar.extractall(folder)
     return next(folder.iterdir())
+
+
+@pytest.fixture(params=["simulated", pytest.param("real", marks=needs_real)])
+def prefix(request):
+    """The installation that a cluster is made of: one after the other, the simulator's and the real one."""
+    return request.getfixturevalue(request.param)

@@ -9,7 +9,6 @@ import signal
 
 import pytest
 from fdfs_cluster import Daemon, wait_for
-from fdfs_fixtures import needs_real
 from fdfs_simulator import wire
 
 
@@ -58,12 +57,6 @@ def test_uploads_go_to_each_storage_in_turn_and_to_the_next_directory(cluster, s
     assert len(directories) > 1
     for storage in storages:
         wait_for_files(storage, files)
-
-
-@pytest.fixture(params=["simulated", pytest.param("real", marks=needs_real)])
-def prefix(request):
-    """The installation that a cluster is made of."""
-    return request.getfixturevalue(request.param)
 
 
 @pytest.mark.parametrize(("store_server", "chosen"), [(1, 0), (2, 1)])

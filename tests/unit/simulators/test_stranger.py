@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from fdfs_fixtures import needs_real
 
 PROGRAM = Path(__file__).parents[2] / "tools" / "stranger"
@@ -18,11 +17,6 @@ def tried(*arguments: object) -> list[dict]:
         [sys.executable, PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=True
     )
     return [json.loads(line) for line in run.stdout.splitlines()]
-
-
-@pytest.fixture(params=["simulated", pytest.param("real", marks=needs_real)])
-def prefix(request):
-    return request.getfixturevalue(request.param)
 
 
 def test_whoever_may_connect_gets_answers_and_can_join(cluster, prefix):

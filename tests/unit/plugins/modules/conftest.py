@@ -19,7 +19,7 @@ from fake_ipvsadm import SCHEDULERS, FakeIpvsadm
 TESTS = Path(__file__).parents[2]
 sys.path[:0] = [str(TESTS / "simulators"), str(TESTS / "plugins/module_utils/fastdfs")]
 from fake_fastdfs import serve  # noqa: E402, F401
-from fdfs_fixtures import archives, cluster, needs_real, real, simulated  # noqa: E402, F401
+from fdfs_fixtures import archives, cluster, needs_real, prefix, real, simulated  # noqa: E402, F401
 
 
 @contextlib.contextmanager

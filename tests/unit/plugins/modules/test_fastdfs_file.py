@@ -376,12 +376,6 @@ def test_options_that_cannot_be(do, storage, values, message):
     assert storage.tracker.seen == storage.server.seen == []
 
 
-@pytest.fixture(params=["simulated", pytest.param("real", marks=needs_real)])
-def prefix(request):
-    """The installation that a cluster is made of."""
-    return request.getfixturevalue(request.param)
-
-
 def stop(run, tracker, daemon):
     """Stop a storage; returns once its tracker knows."""
     daemon.stop()

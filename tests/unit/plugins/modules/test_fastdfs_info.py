@@ -16,7 +16,6 @@ from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.fastdfs.clien
 from ansible_collections.imageops.lvs_fastdfs.plugins.modules import fastdfs_info
 from fake_fastdfs import CLOSE, HANG, answer, closed_address
 from fdfs_cluster import wait_for
-from fdfs_fixtures import needs_real
 
 
 def storage(host, status=7):
@@ -173,12 +172,6 @@ def test_a_wait_for_a_tracker_that_hangs_names_the_timeout(run, serve):
 )
 def test_options_that_cannot_be(run, wrong, message):
     assert run(fastdfs_info, **{"trackers": ["127.0.0.1"], **wrong})["msg"] == message
-
-
-@pytest.fixture(params=["simulated", pytest.param("real", marks=needs_real)])
-def prefix(request):
-    """The installation that a cluster is made of."""
-    return request.getfixturevalue(request.param)
 
 
 def test_a_real_or_simulated_cluster_from_empty_to_one_that_lost_a_tracker_and_a_storage(

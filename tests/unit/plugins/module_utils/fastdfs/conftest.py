@@ -8,4 +8,4 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3] / "simulators"))
 sys.path.insert(0, str(Path(__file__).parent))
 from fake_fastdfs import serve  # noqa: F401
-from fdfs_fixtures import archives, cluster, needs_real, real, simulated  # noqa: F401
+from fdfs_fixtures import archives, cluster, needs_real, prefix, real, simulated  # noqa: F401

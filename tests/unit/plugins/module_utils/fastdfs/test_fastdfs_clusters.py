@@ -9,15 +9,8 @@ import pytest
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.fastdfs import client as fastdfs
 from ansible_collections.imageops.lvs_fastdfs.plugins.module_utils.fastdfs import wire
 from fdfs_cluster import wait_for
-from fdfs_fixtures import needs_real
 
 MISSING = wire.file_id(f"group1/M00/00/00/{'A' * 27}1234567")
-
-
-@pytest.fixture(params=["simulated", pytest.param("real", marks=needs_real)])
-def prefix(request):
-    """The installation that the cluster is made of."""
-    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
